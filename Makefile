@@ -1,0 +1,37 @@
+# `make help` lists the targets. uv is bootstrapped from the package index into .tools/; nothing else has to be installed.
+UV_VERSION := 0.13.8
+PYTHON ?= python3
+UV := .tools/uv/bin/uv
+RUN := $(UV) run --frozen --no-sync
+
+.PHONY: help setup run test check fmt bench chaos e2e
+
+help:  ## what there is
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+$(UV):
+	@$(PYTHON) -m venv .tools/uv
+	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml) | $(UV)
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+setup: .venv/.synced  ## everything that the other targets need
+
+run: setup  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 9000")
+	@exec $(RUN) lockstep up $(ARGS)
+
+test: setup  ## all tests, with their own servers (ARGS="-k log")
+	@$(RUN) pytest $(ARGS)
+
+check: setup  ## lint, format, types, direction of imports, lock file
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy shared/shared cli/lockstep services/*/*/
+	@$(RUN) lint-imports
+	@$(UV) lock --check --quiet
+
+fmt: setup  ## format, and mend what the linter can mend
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .

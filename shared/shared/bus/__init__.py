@@ -1,0 +1,1 @@
+"""The part of the numbered log that lives in Redis: the only place that knows Redis and FastStream."""

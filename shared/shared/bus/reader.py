@@ -1,0 +1,237 @@
+"""The reader's side of the numbered log: handles each number once, in order, and asks for what is missing.
+
+A run of entries is one transaction: state, what is emitted, and the place. What fails because of its surroundings is tried for ever; what
+fails by itself is tried alone, three times, and then kept as a dead letter, so that the others go on.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import structlog
+from pydantic import TypeAdapter, ValidationError, create_model
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from shared import telemetry
+from shared.contracts.event import Batch, Lost
+from shared.store import outbox
+from shared.store.outbox import Entry, PlaceMovedError
+from shared.store.work import Store, Work
+
+log = structlog.get_logger()
+
+TRIES = 3
+CAUSE_WAIT_S = 1.0
+BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+E = TypeVar("E")
+
+
+class Unavailable(Exception):  # noqa: N818  (a state of the surroundings, not an error of ours)
+    """Something that a handler needs is away; the same run is tried again until it is back."""
+
+
+SURROUNDINGS = (OperationalError, InterfaceError, ConnectionError, TimeoutError, OSError, Unavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[E]):
+    """One entry, as a handler gets it."""
+
+    stream: str
+    number: int
+    source: str
+    sent: int
+    events: tuple[E, ...]
+    lost: Lost | None = None
+
+
+Handler = Callable[[Received[Any], Work], Awaitable[None]]
+
+
+class Verdict(Enum):
+    """What came of a run of entries."""
+
+    HANDLED = auto()
+    GAP = auto()
+    """The next number is not among them: it has to be asked for."""
+
+
+class _Broken(NamedTuple):
+    place: int
+    reason: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    batch: Received[Any]
+    after: dict[str, int]
+    broken: tuple[_Broken, ...]
+
+
+class Reader:
+    """Reads one stream of a topic for one service."""
+
+    def __init__(self, store: Store, stream: str, events: Any, handler: Handler, reads: Sequence[str] = ()) -> None:
+        """`events`: the topic's event type, a tagged union. `reads`: all streams that this service reads; only those hold a batch back."""
+        self.stream = stream
+        self.turned_at = time.monotonic()
+        self._store = store
+        self._events: TypeAdapter[Any] = TypeAdapter(events)
+        self._typed = _typed_batch(events)
+        self._handler = handler
+        self._reads = frozenset(reads) - {stream}
+        self._malformed: tuple[int, int] = (0, 0)
+
+    @property
+    def place(self) -> int:
+        """The last number handled."""
+        return self._store.places[self.stream]
+
+    async def take(self, entries: Sequence[Entry]) -> Verdict:
+        """Handles entries from the stream, in order, as far as they follow each other. Raises nothing but cancellation."""
+        waiting = [entry for entry in entries if entry.number > self.place]
+        while waiting:
+            self.turned_at = time.monotonic()
+            run: list[_Decoded] = []
+            for entry in waiting:
+                decoded = self._decode(entry)
+                if decoded is None or not self._follows(run, decoded) or not self._caught_up(decoded):
+                    break
+                run.append(decoded)
+            if run:
+                await self._handle(run)
+            elif decoded is None:
+                if not await self._malformed_entry(entry):
+                    return Verdict.GAP
+            elif not self._follows(run, decoded):
+                return Verdict.GAP
+            else:
+                await self._store.places.wait(CAUSE_WAIT_S)
+            waiting = [entry for entry in waiting if entry.number > self.place]
+        self.turned_at = time.monotonic()
+        return Verdict.HANDLED
+
+    def _follows(self, run: list[_Decoded], entry: _Decoded) -> bool:
+        """Whether an entry is the next one, or a snapshot that stands for the next one."""
+        wanted = (run[-1].batch.number if run else self.place) + 1
+        number, lost = entry.batch.number, entry.batch.lost
+        return number == wanted or (lost is not None and lost.first <= wanted <= number)
+
+    def _caught_up(self, entry: _Decoded) -> bool:
+        """Causal order: whether this service has read as far as the writer had when it wrote the entry."""
+        return all(self._store.places[stream] >= number for stream, number in entry.after.items() if stream in self._reads)
+
+    def _decode(self, entry: Entry) -> _Decoded | None:
+        """The entry's events; None when it is no batch at all. An event that is malformed does not spoil the others."""
+        try:
+            typed = self._typed.model_validate_json(entry.payload)
+        except ValidationError:
+            return self._decode_one_by_one(entry)
+        batch = Received(self.stream, entry.number, typed.source, typed.sent, typed.events, typed.lost)
+        return _Decoded(batch, typed.after, ())
+
+    def _decode_one_by_one(self, entry: Entry) -> _Decoded | None:
+        try:
+            raw = Batch.model_validate_json(entry.payload)
+        except ValidationError:
+            return None
+        good, broken = [], []
+        for index, item in enumerate(raw.events):
+            try:
+                good.append(self._events.validate_python(item))
+            except ValidationError as error:
+                broken.append(_Broken(index, reason_of(error), _json(item)))
+        batch = Received(self.stream, entry.number, raw.source, raw.sent, tuple(good), raw.lost)
+        return _Decoded(batch, raw.after, tuple(broken))
+
+    async def _malformed_entry(self, entry: Entry) -> bool:
+        """An entry that is no batch: kept as a dead letter at once. Asked for again, in case the writer has a better one; then passed."""
+        number, seen = self._malformed
+        seen = seen + 1 if number == entry.number else 1
+        self._malformed = (entry.number, seen)
+        passes = seen > TRIES and entry.number == self.place + 1
+        if seen == 1 or passes:
+            async with self._store.work() as work:
+                if seen == 1:
+                    await self._bury(work, entry.number, outbox.WHOLE_BATCH, "malformed: not a batch", entry.payload)
+                if passes:
+                    work.move(self.stream, self.place, entry.number)
+        return passes
+
+    async def _handle(self, run: list[_Decoded]) -> None:
+        started = time.perf_counter()
+        attempt = tries = 0
+        while True:
+            try:
+                await self._transaction(run)
+            except PlaceMovedError:
+                await self._store.reload_places()
+                return
+            except Exception as fault:
+                if _is_surroundings(fault):
+                    log.warning("waits for its surroundings", stream=self.stream, number=run[0].batch.number, fault=repr(fault))
+                    await asyncio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
+                    attempt += 1
+                    continue
+                if len(run) > 1:
+                    for one in run:
+                        if one.batch.number > self.place:
+                            await self._handle([one])
+                    return
+                tries += 1
+                log.error("handler failed", stream=self.stream, number=run[0].batch.number, tries=tries, exc_info=fault)
+                if tries >= TRIES:
+                    await self._give_up(run[0], fault)
+                    return
+            else:
+                break
+        telemetry.HANDLE_SECONDS.labels(self.stream).observe(time.perf_counter() - started)
+        telemetry.BATCHES.labels(self.stream).inc(len(run))
+        telemetry.READER_POSITION.labels(self.stream).set(self.place)
+
+    async def _transaction(self, run: list[_Decoded]) -> None:
+        async with self._store.work() as work:
+            place = self.place
+            for one in run:
+                for broken in one.broken:
+                    await self._bury(work, one.batch.number, broken.place, broken.reason, broken.payload)
+                if one.batch.events or one.batch.lost:
+                    work.cause = one.batch.events[0] if one.batch.events else None
+                    await self._handler(one.batch, work)
+                work.move(self.stream, place, one.batch.number)
+                place = one.batch.number
+
+    async def _give_up(self, one: _Decoded, fault: Exception) -> None:
+        payload = _json({"events": [event.model_dump(mode="json") for event in one.batch.events]})
+        async with self._store.work() as work:
+            await self._bury(work, one.batch.number, outbox.WHOLE_BATCH, f"{type(fault).__name__}: {fault}", payload)
+            work.move(self.stream, self.place, one.batch.number)
+
+    async def _bury(self, work: Work, number: int, index: int, reason: str, payload: str) -> None:
+        telemetry.DEAD_LETTERS.labels(self.stream).inc()
+        log.error("dead letter", stream=self.stream, number=number, index=index, reason=reason)
+        await outbox.bury(work.session, self.stream, number, index, reason, payload, work.now)
+
+
+def reason_of(error: ValidationError) -> str:
+    """The first thing that is wrong, in words, without the input (which stands beside it)."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"malformed: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _is_surroundings(fault: Exception) -> bool:
+    return isinstance(fault, SURROUNDINGS) or (isinstance(fault, DBAPIError) and fault.connection_invalidated)
+
+
+def _json(value: Any) -> str:
+    return TypeAdapter(Any).dump_json(value).decode()
+
+
+def _typed_batch(events: Any) -> type[Batch]:
+    """`Batch` with its events decoded in the same pass: the usual way; a batch that fails it is decoded event by event."""
+    return create_model("TypedBatch", __base__=Batch, events=(tuple[events, ...], ()))

@@ -1,0 +1,267 @@
+"""`copy.config`: the whole state of a master, follower, subscription, reward policy or trading halt after each change."""
+
+from decimal import Decimal
+from enum import IntEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.contracts.event import Amount, Event
+
+TOPIC = "copy.config"
+
+
+class FollowerModes(IntEnum):
+    """`allowed_follower_modes`."""
+
+    REAL_ONLY = 0
+    DEMO_ONLY = 1
+    REAL_AND_DEMO = 2
+
+
+class ManualTradingMode(IntEnum):
+    """`manual_trading_mode`."""
+
+    DISABLED = 0
+    ALLOW_NON_COPIED = 1
+    ALLOW_ALL = 2
+
+
+class SubscriptionStatus(IntEnum):
+    """Subscription `status`."""
+
+    ACTIVE = 0
+    PAUSED = 1
+    DISABLED = 2
+
+
+class CopyMode(IntEnum):
+    """`copy_mode`."""
+
+    FULL_SYNC = 0
+    OPEN_ONLY = 1
+    CLOSE_ONLY = 2
+
+
+class VolumeMode(IntEnum):
+    """`volume_mode`."""
+
+    FIXED = 0
+    MULTIPLIER = 1
+    EQUITY_RATIO = 2
+    BALANCE_RATIO = 3
+
+
+class SymbolsMode(IntEnum):
+    """`symbols_mode`."""
+
+    ALL = 0
+    INCLUDE = 1
+    EXCLUDE = 2
+
+
+class RewardType(IntEnum):
+    """`reward_type`."""
+
+    SUBSCRIPTION_FEE = 0
+    PERFORMANCE_FEE_HWM = 1
+    VOLUME_REBATE = 2
+    PROFIT_SHARE_PER_TRADE = 3
+    MANAGEMENT_FEE = 4
+
+
+ClosePolicy = Literal["detach", "close"]
+"""What becomes of open copies when a master, follower or subscription is deleted."""
+
+
+class RewardRule(BaseModel):
+    """What a reward model takes: its billing periods (the first is the default) and which figure it needs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    billing_periods: tuple[str, ...]
+    billing_required: bool
+    figure: Literal["fee_amount", "fee_percent"]
+    hwm: bool
+
+
+REWARD_MATRIX: dict[RewardType, RewardRule] = {
+    RewardType.SUBSCRIPTION_FEE: RewardRule(
+        billing_periods=("monthly", "weekly", "one_time"), billing_required=True, figure="fee_amount", hwm=False
+    ),
+    RewardType.PERFORMANCE_FEE_HWM: RewardRule(
+        billing_periods=("monthly", "quarterly"), billing_required=True, figure="fee_percent", hwm=True
+    ),
+    RewardType.VOLUME_REBATE: RewardRule(
+        billing_periods=("daily", "weekly", "monthly"), billing_required=True, figure="fee_amount", hwm=False
+    ),
+    RewardType.PROFIT_SHARE_PER_TRADE: RewardRule(billing_periods=("per_trade",), billing_required=False, figure="fee_percent", hwm=False),
+    RewardType.MANAGEMENT_FEE: RewardRule(billing_periods=("monthly", "quarterly"), billing_required=True, figure="fee_amount", hwm=False),
+}
+"""The reward form (specification 2): the one place that says which fields go with which reward model."""
+
+
+class State(BaseModel):
+    """A record of the configuration, whole. `version` grows by one with each change; times are Unix milliseconds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    id: int
+    version: int = 1
+    created_ms: int = 0
+    updated_ms: int = 0
+
+
+class Master(State):
+    """A strategy that followers can subscribe to: a profile of a REAL account."""
+
+    login: int
+    customer_id: int
+    enabled: int = 1
+    strategy_name: str = ""
+    description: str = ""
+    visibility: str = "private"
+    allowed_follower_modes: FollowerModes = FollowerModes.REAL_AND_DEMO
+    show_trade_history: int = 1
+    show_followers: int = 1
+
+
+class Follower(State):
+    """An account that may copy masters."""
+
+    login: int
+    customer_id: int
+    enabled: int = 1
+    manual_trading_mode: ManualTradingMode = ManualTradingMode.ALLOW_ALL
+    max_master_count: int = 1
+
+
+class Subscription(State):
+    """One follower's copying of one master, by the follower's own rules. Volumes are integer units; 0 means not configured."""
+
+    master_login: int
+    follower_login: int
+    enabled: int = 1
+    status: SubscriptionStatus = SubscriptionStatus.ACTIVE
+    copy_mode: CopyMode = CopyMode.FULL_SYNC
+    volume_mode: VolumeMode = VolumeMode.MULTIPLIER
+    risk_multiplier: Amount = Decimal(1)
+    fixed_volume: int = 0
+    copy_sl: int = 1
+    copy_tp: int = 1
+    copy_partial_close: int = 1
+    copy_pending_orders: int = 0
+    copy_existing_positions: int = 0
+    reverse_direction: int = 0
+    max_volume: int = 0
+    min_volume: int = 0
+    max_positions: int = 0
+    symbols_mode: SymbolsMode = SymbolsMode.ALL
+    symbols: str = ""
+    allocation_percent: Amount = Decimal(100)
+    small_volume_policy: Literal["skip", "raise_to_min"] = "skip"
+    ratio_multiplier: Amount = Decimal(1)
+    """Scales the two ratio modes; the specification's `risk_multiplier` is for MULTIPLIER alone."""
+    max_slippage_points: int = 0
+    max_signal_age_ms: int = 0
+    require_sl: int = 0
+    daily_loss_percent: Amount = Decimal(0)
+    """Loss of the follower's equity since the day began, in percent, at which the subscription stops opening (0: no stop)."""
+    drawdown_percent: Amount = Decimal(0)
+    """Fall of the follower's equity from its highest, in percent, at which the subscription stops opening (0: no stop)."""
+    stop_action: Literal["halt", "close"] = "halt"
+    resumed_ms: int = 0
+    """When a person last resumed a stopped subscription."""
+
+
+class RewardPolicy(State):
+    """How a master is rewarded, and from when: an accrual follows the version that held at its time. `fee_percent` 20 is 20 %."""
+
+    master_id: int
+    master_login: int
+    enabled: int = 1
+    reward_type: RewardType
+    billing_period: str = ""
+    fee_amount: Amount = Decimal(0)
+    fee_percent: Amount = Decimal(0)
+    currency: str
+    payout_account_login: int
+    hwm_enabled: int = 0
+    valid_from_ms: int = 0
+
+
+class Halt(State):
+    """A stop of trading. `scope` all, master, follower or symbol; `key` the login or symbol (empty for all); inactive ones are lifted."""
+
+    scope: Literal["all", "master", "follower", "symbol"]
+    key: str = ""
+    mode: Literal["halt", "reduce_only"] = "halt"
+    active: int = 1
+    reason: str = ""
+
+
+class MasterSaved(Event):
+    type: Literal["master.saved"] = "master.saved"
+    master: Master
+
+
+class MasterDeleted(Event):
+    type: Literal["master.deleted"] = "master.deleted"
+    master: Master
+    close_policy: ClosePolicy = "detach"
+
+
+class FollowerSaved(Event):
+    type: Literal["follower.saved"] = "follower.saved"
+    follower: Follower
+
+
+class FollowerDeleted(Event):
+    type: Literal["follower.deleted"] = "follower.deleted"
+    follower: Follower
+    close_policy: ClosePolicy = "detach"
+
+
+class SubscriptionSaved(Event):
+    """`copy_existing`: this change asks to copy the master's open positions that have no link yet."""
+
+    type: Literal["subscription.saved"] = "subscription.saved"
+    subscription: Subscription
+    copy_existing: bool = False
+
+
+class SubscriptionDeleted(Event):
+    type: Literal["subscription.deleted"] = "subscription.deleted"
+    subscription: Subscription
+    close_policy: ClosePolicy = "detach"
+
+
+class PolicySaved(Event):
+    type: Literal["policy.saved"] = "policy.saved"
+    policy: RewardPolicy
+
+
+class PolicyDeleted(Event):
+    type: Literal["policy.deleted"] = "policy.deleted"
+    policy: RewardPolicy
+
+
+class HaltSaved(Event):
+    type: Literal["halt.saved"] = "halt.saved"
+    halt: Halt
+
+
+ConfigEvent = Annotated[
+    MasterSaved
+    | MasterDeleted
+    | FollowerSaved
+    | FollowerDeleted
+    | SubscriptionSaved
+    | SubscriptionDeleted
+    | PolicySaved
+    | PolicyDeleted
+    | HaltSaved,
+    Field(discriminator="type"),
+]
+
+CONFIG_EVENTS: TypeAdapter[ConfigEvent] = TypeAdapter(ConfigEvent)

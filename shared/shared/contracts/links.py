@@ -1,0 +1,66 @@
+"""`copy.link`: each copy decision and each state of a trade link, told by the executor."""
+
+from enum import IntEnum
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter
+
+from shared.contracts.event import Amount, TableEvent
+from shared.contracts.trades import Side
+
+TOPIC = "copy.link"
+
+
+class LinkState(IntEnum):
+    """The specification's trade link states."""
+
+    ACTIVE = 0
+    CLOSED = 1
+    FAILED = 2
+    CANCELLED = 3
+
+
+class LinkRow(NamedTuple):
+    """A trade link as it stands.
+
+    `phase` tells more than the specification's `state`: opening, open, closing, closed, rejected, skipped, detached, pending.
+    A skip is a link that was never opened: state CANCELLED, phase `skipped`, `reason` why. `volume` is what the follower got at first,
+    `volume_now` what is open; `master_volume` and `master_volume_now` are the master's, all in integer units. `inputs` is the JSON of
+    everything that the decision was made from, sent with the decision itself and empty in later states. Times are Unix milliseconds.
+    """
+
+    link: int
+    subscription: int
+    follower_login: int
+    follower_order: int
+    state: LinkState
+    phase: str
+    reason: str
+    symbol: str
+    side: Side
+    volume: int
+    volume_now: int
+    master_volume: int
+    master_volume_now: int
+    price: Amount
+    sl: Amount
+    tp: Amount
+    created_ms: int
+    updated_ms: int
+    inputs: str = ""
+
+
+class LinksChanged(TableEvent):
+    """Links of one master order that were made or have changed."""
+
+    type: Literal["link.changed"] = "link.changed"
+    master_login: int
+    master_order: int
+    master_symbol: str
+    structure: tuple[str, ...] = LinkRow._fields
+    rows: tuple[LinkRow, ...]
+
+
+LinkEvent = Annotated[LinksChanged, Field(discriminator="type")]
+
+LINK_EVENTS: TypeAdapter[LinksChanged] = TypeAdapter(LinksChanged)

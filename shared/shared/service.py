@@ -1,0 +1,170 @@
+"""The run of a service: from an empty or a killed store to a ready one, and out again; start-up and recovery are one path.
+
+Order: own the store, migrate, load, open the HTTP door, wait for Redis, read and relay. Whatever fails in the background ends the process;
+its supervisor starts it again.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.bus.broker import Bus
+from shared.bus.reader import Handler, Reader
+from shared.bus.relay import DAY_MS, Keeping, Relay, Snapshot
+from shared.clock import system_clock
+from shared.contracts.stats import Prices
+from shared.settings import Settings
+from shared.store import migrate
+from shared.store.engine import Ownership, create_engine
+from shared.store.work import Store
+from shared.telemetry import configure_logging
+
+log = structlog.get_logger()
+
+STOP_TIMEOUT_S = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A topic that a service reads: the topic's event type and the handler of its batches."""
+
+    events: Any
+    handler: Handler
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a service is made of, beyond what all of them have."""
+
+    reads: Mapping[str, Read] = field(default_factory=dict)
+    writes: Mapping[str, Snapshot] = field(default_factory=dict)
+    app: FastAPI = field(default_factory=lambda: FastAPI(docs_url=None, redoc_url=None, openapi_url=None))
+    tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Loops that run as long as the service does."""
+    on_prices: Callable[[Prices], Awaitable[None]] | None = None
+    forget: Callable[[], None] | None = None
+    """Called when a transaction was given up: throw away what memory knows."""
+
+
+Build = Callable[[Store, Bus], Awaitable[Parts]]
+"""Makes a service's parts, once its store is open and up to date."""
+
+
+def run(name: str, settings: Settings, build: Build, writes: tuple[str, ...] = (), sole_owner: bool = True) -> None:
+    """Runs a service until SIGTERM or Ctrl-C; returns then, raises when something in it failed."""
+    configure_logging(name, settings.log_level, settings.log_json)
+    uvloop.run(serve(name, settings, build, writes, sole_owner))
+
+
+async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, ...] = (), sole_owner: bool = True) -> None:
+    """The service's whole life. `writes` are the topics that it writes; a `sole_owner` waits while another instance has its store."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    url = settings.database(name)
+    engine = create_engine(url)
+    ownership = Ownership(engine, name)
+    if sole_owner and not await _unless_stopped(ownership.acquire(), stop):
+        await engine.dispose()
+        return
+    await asyncio.to_thread(migrate.upgrade, name, url)
+    store = Store(engine, name, system_clock(settings.clock_offset), {topic: topic for topic in writes}, serial=sole_owner)
+    await store.open()
+    bus = Bus(settings.redis_url, name)
+    parts = await build(store, bus)
+    if parts.forget is not None:
+        store.on_rollback.append(parts.forget)
+    started = asyncio.Event()
+    add_health(parts.app, bus, started)
+    server = _Server(
+        uvicorn.Config(parts.app, host=settings.http_host, port=settings.http_port, log_level="warning", access_log=False, lifespan="off")
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(server.serve(), name="http")]
+            background.append(group.create_task(_connect_and_start(bus, store, parts, settings, started), name="start"))
+            background += [group.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
+            if sole_owner:
+                background.append(group.create_task(_watch_ownership(ownership), name="ownership"))
+            await stop.wait()
+            log.info("stopping", service=name)
+            server.should_exit = True
+            for task in background[1:]:
+                task.cancel()
+    finally:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(bus.stop(), STOP_TIMEOUT_S)
+        await ownership.release()
+        await engine.dispose()
+
+
+async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Settings, started: asyncio.Event) -> None:
+    await bus.connect()
+    keeping = Keeping(retention_ms=round(settings.retention_days * DAY_MS))
+    for topic, snapshot in parts.writes.items():
+        bus.relay(Relay(store, bus.wire, topic, snapshot, keeping))
+    for topic, read in parts.reads.items():
+        bus.read(Reader(store, topic, read.events, read.handler, reads=list(parts.reads)), settings.max_records)
+    if parts.on_prices is not None:
+        bus.on_prices(parts.on_prices)
+    await bus.start()
+    started.set()
+    log.info("started", service=store.source)
+
+
+async def _forever(task: Callable[[], Awaitable[None]]) -> None:
+    await task()
+
+
+async def _watch_ownership(ownership: Ownership) -> None:
+    while await ownership.held():  # noqa: ASYNC110  (a lost lock does not tell)
+        await asyncio.sleep(1)
+    raise RuntimeError("the lock on the store was lost: another instance may work on it now")
+
+
+async def _unless_stopped(waiting: Awaitable[None], stop: asyncio.Event) -> bool:
+    """Whether the wait came to its end before somebody asked to stop."""
+    wait, stopped = asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({wait, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if wait.done():
+        await wait
+        return True
+    wait.cancel()
+    return False
+
+
+def add_health(app: FastAPI, bus: Bus, started: asyncio.Event) -> None:
+    """`/healthz` (the process lives), `/readyz` (every loop turns), `/metrics` (Prometheus)."""
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(response: Response) -> dict[str, object]:
+        stuck = bus.stuck() if started.is_set() else ["not started"]
+        response.status_code = 503 if stuck else 200
+        return {"status": "waiting" if stuck else "ready", "stuck": stuck, "lag": bus.lag()}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn inside our own loop: signals are the service's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

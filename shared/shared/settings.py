@@ -1,0 +1,54 @@
+"""Settings that every service has: environment variables `LOCKSTEP_*`, nothing else."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEMO_SECRET = "lockstep-demo-secret-not-for-production"  # noqa: S105  (refused in production, below)
+
+
+class UnsafeSettingsError(ValueError):
+    """A setting that only a demo may have was found with `LOCKSTEP_ENV=production`."""
+
+
+class Settings(BaseSettings):
+    """What a service is told when it starts; each field is the environment variable `LOCKSTEP_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LOCKSTEP_", extra="ignore", frozen=True)
+
+    env: str = "development"
+    home: Path = Path(".lockstep")
+    database_url: str = ""
+    """SQLAlchemy URL; empty: SQLite under `home`."""
+    redis_url: str = "redis://127.0.0.1:6379"
+    secret: SecretStr = SecretStr(DEMO_SECRET)
+    """Signs sessions and derives the key that encrypts API secrets."""
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    """Port of the service's HTTP door (health and metrics on each service); 0: a free one."""
+    log_level: str = "info"
+    log_json: bool = False
+    clock_offset: float = 0
+    """Seconds that the service's clock is ahead of the machine's."""
+    retention_days: float = Field(default=7, ge=0)
+    """How long outbox rows that every reader has handled are kept."""
+    max_records: int = Field(default=500, ge=1, le=5000)
+    """Entries that a reader takes, and handles in one transaction, at a time."""
+
+    @model_validator(mode="after")
+    def _refuse_demo_settings_in_production(self) -> Self:
+        if self.env != "production":
+            return self
+        if self.secret.get_secret_value() == DEMO_SECRET:
+            raise UnsafeSettingsError("LOCKSTEP_SECRET is the demo's: set one of your own")
+        if len(self.secret.get_secret_value()) < 32:
+            raise UnsafeSettingsError("LOCKSTEP_SECRET has fewer than 32 characters")
+        if self.clock_offset:
+            raise UnsafeSettingsError("LOCKSTEP_CLOCK_OFFSET moves the time that fees are charged by")
+        return self
+
+    def database(self, service: str) -> str:
+        """The URL of a service's own store."""
+        return self.database_url or f"sqlite:///{self.home / service}.db"

@@ -1,0 +1,160 @@
+"""Engines for SQLite and Postgres, the column types that keep amounts exact, and the lock that makes one instance the owner."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, String, TypeDecorator, event, text
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.money import EXACT
+
+SCALE = 8
+READ_ONLY = {"lockstep_read_only": True}
+
+
+class ScaledDecimal(TypeDecorator[Decimal]):
+    """A Decimal with up to 8 places, kept as an integer of 1e-8 units: exact, and sorted by the database on SQLite as on Postgres.
+
+    Holds up to 92 billion in either direction; what does not fit without rounding is refused.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        if value is None:
+            return None
+        scaled = Decimal(value).scaleb(SCALE, context=EXACT)
+        units = int(scaled)
+        if units != scaled:
+            raise ValueError(f"{value} has more than {SCALE} decimal places")
+        if abs(units) >= 2**63:
+            raise ValueError(f"{value} is too large")
+        return units
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        if value is None:
+            return None
+        return Decimal(value).scaleb(-SCALE, context=EXACT)
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """A Decimal with all its places, kept as text: for sums that must not be rounded yet. Not for sorting."""
+
+    impl = String(80)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else format(Decimal(value), "f")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+def database_url(url: str, *, sync: bool = False) -> URL:
+    """The URL with the driver that Lockstep uses: aiosqlite (sqlite3 when `sync`) or psycopg 3."""
+    parsed = make_url(url)
+    match parsed.get_backend_name():
+        case "sqlite":
+            return parsed.set(drivername="sqlite" if sync else "sqlite+aiosqlite")
+        case "postgresql":
+            return parsed.set(drivername="postgresql+psycopg")
+        case other:
+            raise ValueError(f"LOCKSTEP_DATABASE_URL: {other} is neither sqlite nor postgresql")
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """An engine on which what is committed is durable (SQLite: WAL, `synchronous=FULL`, writers take the lock when they begin)."""
+    parsed = database_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(parsed)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, below
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", "cache_size=-32000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later could be refused in between: a writer takes the lock at once.
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("lockstep_read_only") else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+class Ownership:
+    """Held by the one instance that works on a store; a second one waits for it (a standby).
+
+    A file lock beside a SQLite file, an advisory lock in Postgres: both vanish with their holder, however it ends.
+    """
+
+    def __init__(self, engine: AsyncEngine, service: str) -> None:
+        self._engine = engine
+        self._service = service
+        self._file: int | None = None
+        self._connection: AsyncConnection | None = None
+
+    async def acquire(self, every_s: float = 0.5) -> None:
+        """Waits until this instance is the owner."""
+        while not await self._try():  # noqa: ASYNC110  (the holder is another process: there is no event to wait for)
+            await asyncio.sleep(every_s)
+
+    async def held(self) -> bool:
+        """Whether the lock is held still. A lost connection to Postgres loses it: the instance has to stop."""
+        if self._connection is None:
+            return self._file is not None
+        try:
+            await self._connection.execute(text("SELECT 1"))
+        except Exception:  # noqa: BLE001  (whatever went wrong: without the connection there is no lock)
+            return False
+        return True
+
+    async def release(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _try(self) -> bool:
+        database = self._engine.url.database
+        if self._engine.dialect.name == "sqlite":
+            if not database or database == ":memory:":
+                return True
+            return self._try_file(f"{database}.lock")
+        connection = await self._engine.connect()
+        try:
+            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            key = int.from_bytes(hashlib.sha256(self._service.encode()).digest()[:8], "big", signed=True)
+            taken = bool((await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})).scalar())
+        except BaseException:
+            await connection.close()
+            raise
+        if taken:
+            self._connection = connection
+        else:
+            await connection.close()
+        return taken
+
+    def _try_file(self, path: str) -> bool:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        self._file = handle
+        return True

@@ -1,0 +1,188 @@
+"""The part of the numbered log that lives in a service's store: what it wrote, what it has read, and what it could not handle.
+
+The outbox is the log; a Redis stream is a window of it. Numbers have no gap and are committed in order: the counter's row stays locked
+from the moment a transaction takes a number until it ends.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.contracts.event import Lost
+
+LOG = MetaData()
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+counter = Table("log_counter", LOG, Column("stream", String(64), primary_key=True), Column("last", BigInteger, nullable=False))
+outbox = Table(
+    "log_outbox",
+    LOG,
+    Column("stream", String(64), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("payload", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("lost_first", BigInteger),
+    Column("lost_last", BigInteger),
+)
+place = Table("log_place", LOG, Column("stream", String(64), primary_key=True), Column("number", BigInteger, nullable=False))
+report = Table(
+    "log_report",
+    LOG,
+    Column("stream", String(64), primary_key=True),
+    Column("reader", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("reported_ms", BigInteger, nullable=False),
+)
+dead_letter = Table(
+    "dead_letter",
+    LOG,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("stream", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("event_index", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("retried_ms", BigInteger),
+    Index("ix_dead_letter_stream", "stream", "number"),
+)
+
+WHOLE_BATCH = -1
+"""`event_index` of a dead letter that is a whole entry."""
+
+
+class Entry(NamedTuple):
+    """One entry of a stream, as it is sent: its number and its JSON."""
+
+    number: int
+    payload: str
+
+
+class PlaceMovedError(Exception):
+    """Another instance has handled these entries: this one is not the owner any more, or read from an old place."""
+
+
+def log_metadata() -> MetaData:
+    """A fresh MetaData with the log's tables: the base of a service's own tables."""
+    metadata = MetaData()
+    for table in LOG.sorted_tables:
+        table.to_metadata(metadata)
+    return metadata
+
+
+def upsert(session: AsyncSession, table: Table) -> Any:
+    """`INSERT ... ON CONFLICT` in the session's dialect."""
+    return (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(table)
+
+
+async def take_numbers(session: AsyncSession, stream: str, count: int) -> int:
+    """Takes the next `count` numbers of a stream and answers the first; their order is the order of commit."""
+    statement = upsert(session, counter).values(stream=stream, last=count)
+    statement = statement.on_conflict_do_update(index_elements=["stream"], set_={"last": counter.c.last + count})
+    last: int = (await session.execute(statement.returning(counter.c.last))).scalar_one()
+    return last - count + 1
+
+
+async def raise_counter(session: AsyncSession, stream: str, to: int) -> int:
+    """Moves the counter up to `to` if it is lower; answers where it was."""
+    before = (await session.execute(select(counter.c.last).where(counter.c.stream == stream).with_for_update())).scalar() or 0
+    if before < to:
+        statement = upsert(session, counter).values(stream=stream, last=to)
+        await session.execute(statement.on_conflict_do_update(index_elements=["stream"], set_={"last": to}))
+    return before
+
+
+async def keep(session: AsyncSession, stream: str, entries: Sequence[Entry], now: int, lost: Lost | None) -> None:
+    """Writes entries to the outbox; `lost` belongs to the first of them."""
+    rows = [
+        {"stream": stream, "number": entry.number, "payload": entry.payload, "created_ms": now, "lost_first": None, "lost_last": None}
+        for entry in entries
+    ]
+    if lost is not None:
+        rows[0] |= {"lost_first": lost.first, "lost_last": lost.last}
+    await session.execute(insert(outbox), rows)
+
+
+async def kept(session: AsyncSession, stream: str, first: int, limit: int) -> list[Entry]:
+    """The outbox's entries from `first` on."""
+    statement = select(outbox.c.number, outbox.c.payload).where(outbox.c.stream == stream, outbox.c.number >= first)
+    return [Entry(*row) for row in (await session.execute(statement.order_by(outbox.c.number).limit(limit))).all()]
+
+
+async def ends(session: AsyncSession, stream: str) -> tuple[int, int]:
+    """The lowest number that the outbox still keeps (0: none) and the last number that was ever taken."""
+    low = (await session.execute(select(func.min(outbox.c.number)).where(outbox.c.stream == stream))).scalar() or 0
+    last = (await session.execute(select(counter.c.last).where(counter.c.stream == stream))).scalar() or 0
+    return low, last
+
+
+async def stands_for(session: AsyncSession, stream: str, number: int) -> int:
+    """The number of the newest snapshot that stands for a lost number; 0 when there is none."""
+    statement = select(func.max(outbox.c.number)).where(
+        outbox.c.stream == stream, outbox.c.lost_first <= number, outbox.c.lost_last >= number, outbox.c.number > number
+    )
+    return (await session.execute(statement)).scalar() or 0
+
+
+async def places(session: AsyncSession) -> dict[str, int]:
+    """The last number handled of each stream that was ever read."""
+    return dict((await session.execute(select(place.c.stream, place.c.number))).tuples().all())
+
+
+async def move_place(session: AsyncSession, stream: str, before: int, after: int) -> None:
+    """Moves the place of a stream, only from where this instance believes it to be. Raises PlaceMovedError otherwise."""
+    statement = upsert(session, place).values(stream=stream, number=after)
+    statement = statement.on_conflict_do_update(index_elements=["stream"], set_={"number": after}, where=place.c.number == before)
+    if (await session.execute(statement.returning(place.c.number))).scalar() is None:
+        raise PlaceMovedError(f"{stream} is not at {before}")
+
+
+async def save_reports(session: AsyncSession, stream: str, reported: dict[str, int], now: int) -> None:
+    """Keeps how far each reader says it is; a lower figure than before (a lost or late report) changes nothing."""
+    for reader, number in reported.items():
+        statement = upsert(session, report).values(stream=stream, reader=reader, number=number, reported_ms=now)
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["stream", "reader"],
+                set_={"number": number, "reported_ms": now},
+                where=report.c.number <= number,
+            )
+        )
+
+
+async def reports(session: AsyncSession, stream: str, since_ms: int) -> dict[str, int]:
+    """How far each reader was that has reported since then."""
+    statement = select(report.c.reader, report.c.number).where(report.c.stream == stream, report.c.reported_ms >= since_ms)
+    return dict((await session.execute(statement)).tuples().all())
+
+
+async def prune(session: AsyncSession, stream: str, upto: int, before_ms: int) -> int:
+    """Deletes entries that every reader has handled and that are old enough; answers how many."""
+    statement = delete(outbox).where(outbox.c.stream == stream, outbox.c.number <= upto, outbox.c.created_ms < before_ms)
+    return (await session.execute(statement)).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+async def bury(session: AsyncSession, stream: str, number: int, event_index: int, reason: str, payload: str, now: int) -> None:
+    """Keeps what could not be handled, with the reason, for a person to look at and retry."""
+    values = {"stream": stream, "number": number, "event_index": event_index, "reason": reason, "payload": payload, "created_ms": now}
+    await session.execute(insert(dead_letter).values(values))
+
+
+async def dead_letters(session: AsyncSession, *, retried: bool = False, limit: int = 100) -> list[dict[str, Any]]:
+    """Dead letters, oldest first; those already retried only when asked for."""
+    statement = select(dead_letter).order_by(dead_letter.c.id).limit(limit)
+    if not retried:
+        statement = statement.where(dead_letter.c.retried_ms.is_(None))
+    return [dict(row._mapping) for row in (await session.execute(statement)).all()]
+
+
+async def mark_retried(session: AsyncSession, letter: int, now: int) -> None:
+    await session.execute(update(dead_letter).where(dead_letter.c.id == letter).values(retried_ms=now))
+
+
+async def created(session: AsyncSession, stream: str, number: int) -> int:
+    """When an entry was written: Unix milliseconds."""
+    return (await session.execute(select(outbox.c.created_ms).where(outbox.c.stream == stream, outbox.c.number == number))).scalar() or 0

@@ -1,0 +1,180 @@
+"""The unit of work: one handled run of entries, or one request, is one transaction, with what it emits in the same transaction."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from shared.clock import Clock
+from shared.contracts.event import ROWS_PER_ENTRY, Event, Lost, TableEvent
+from shared.store import outbox
+from shared.store.engine import READ_ONLY
+
+
+class Places:
+    """How far this service has read each stream: as committed, in memory, with a way to wait for progress."""
+
+    def __init__(self, numbers: Mapping[str, int] | None = None) -> None:
+        self._numbers = dict(numbers or {})
+        self._moved = asyncio.Condition()
+
+    def __getitem__(self, stream: str) -> int:
+        return self._numbers.get(stream, 0)
+
+    def all(self) -> dict[str, int]:
+        return dict(self._numbers)
+
+    async def moved(self, numbers: Mapping[str, int]) -> None:
+        """Takes over what was just committed and wakes whoever waits for it."""
+        self._numbers.update(numbers)
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Waits for any progress, for `timeout_s` at most."""
+        async with self._moved:
+            try:
+                await asyncio.wait_for(self._moved.wait(), timeout_s)
+            except TimeoutError:
+                return
+
+
+@dataclass(slots=True)
+class Work:
+    """What a handler works with: the session, the time, and `emit`. It never commits; who made it does."""
+
+    session: AsyncSession
+    now: int
+    """Unix milliseconds, one instant for the whole unit of work."""
+    cause: Event | None = None
+    """The event that is being handled: what is emitted answers it."""
+    correlation_id: str = ""
+    """For work without a cause (a request): the id of the workflow that it begins."""
+    lost: tuple[str, Lost] | None = None
+    """For a snapshot: its topic, and the numbers that it stands for."""
+    moves: dict[str, tuple[int, int]] = field(default_factory=dict)
+    emitted: list[tuple[str, Event]] = field(default_factory=list)
+
+    def emit(self, topic: str, event: Event) -> None:
+        """Sends an event with this transaction. A table of more than 500 rows goes as several."""
+        correlation = self.cause.correlation_id if self.cause else self.correlation_id
+        stamp: dict[str, object] = {"time": self.now, "correlation_id": correlation, "causation_id": self.cause.id if self.cause else ""}
+        if isinstance(event, TableEvent) and len(event.rows) > ROWS_PER_ENTRY:
+            for start in range(0, len(event.rows), ROWS_PER_ENTRY):
+                part = event.model_copy(update=stamp | {"rows": event.rows[start : start + ROWS_PER_ENTRY]})
+                self.emitted.append((topic, part))
+            return
+        self.emitted.append((topic, event.model_copy(update=stamp)))
+
+    def move(self, stream: str, before: int, after: int) -> None:
+        """Moves this service's place in a stream with this transaction."""
+        start = self.moves[stream][0] if stream in self.moves else before
+        self.moves[stream] = (start, after)
+
+
+class Store:
+    """A service's store: makes units of work, numbers what they emit, and knows how far the service has read.
+
+    `streams` names the stream that this instance writes for each topic. With `serial`, units of work run one at a time: for a service
+    that decides from memory, and for SQLite, which has one writer anyway.
+    """
+
+    def __init__(self, engine: AsyncEngine, source: str, clock: Clock, streams: Mapping[str, str] | None = None, serial: bool = True):
+        self.engine = engine
+        self.source = source
+        self.clock = clock
+        self.streams = dict(streams or {})
+        self.places = Places()
+        self.on_commit: list[Callable[[set[str]], None]] = []
+        """Called after each commit with the streams that it wrote to."""
+        self.on_rollback: list[Callable[[], None]] = []
+        """Called when a unit of work is given up: what memory knows of it has to be forgotten."""
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._readers = async_sessionmaker(engine.execution_options(**READ_ONLY), expire_on_commit=False)
+        self._turn = asyncio.Lock() if serial or engine.dialect.name == "sqlite" else None
+
+    async def open(self) -> None:
+        """Loads the places; to be called once, before anything else."""
+        async with self.read() as session:
+            self.places = Places(await outbox.places(session))
+
+    async def reload_places(self) -> None:
+        """Takes the places from the store again, after another instance has moved them."""
+        async with self.read() as session:
+            await self.places.moved(await outbox.places(session))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading alone: waits for nobody, commits nothing."""
+        async with self._readers() as session:
+            yield session
+
+    @asynccontextmanager
+    async def work(self, cause: Event | None = None, correlation_id: str = "", lost: tuple[str, Lost] | None = None) -> AsyncIterator[Work]:
+        """One transaction: committed when the block ends, given up when it raises.
+
+        With `lost` (a topic and numbers), what is emitted on that topic is a snapshot that stands for those numbers.
+        """
+        turn: AbstractAsyncContextManager[object] = self._turn if self._turn is not None else nullcontext()
+        async with turn:
+            try:
+                async with self._sessions.begin() as session:
+                    work = Work(session, self.clock(), cause, correlation_id, lost)
+                    yield work
+                    written = await self._write(work)
+            except BaseException:
+                for forget in self.on_rollback:
+                    forget()
+                raise
+            await self.places.moved({stream: after for stream, (_, after) in work.moves.items()})
+        for told in self.on_commit:
+            told(written)
+
+    async def _write(self, work: Work) -> set[str]:
+        for stream, (before, after) in work.moves.items():
+            await outbox.move_place(work.session, stream, before, after)
+        by_topic: dict[str, list[Event]] = {work.lost[0]: []} if work.lost else {}
+        for topic, event in work.emitted:
+            by_topic.setdefault(topic, []).append(event)
+        positions = self.places.all() | {stream: number for stream, (_, number) in work.moves.items()}
+        # Always in the same order: two transactions that take numbers of several streams cannot wait for each other.
+        for topic in sorted(by_topic):
+            stream = self.streams[topic]
+            lost = work.lost[1] if work.lost and work.lost[0] == topic else None
+            batches = pack(by_topic[topic])
+            first = await outbox.take_numbers(work.session, stream, len(batches))
+            entries = []
+            for number, events in enumerate(batches, first):
+                head: dict[str, object] = {"source": self.source, "sent": work.now, "after": positions}
+                if lost is not None and number == first:
+                    head["lost"] = lost
+                entries.append(outbox.Entry(number, encode(head, stream, number, events)))
+            await outbox.keep(work.session, stream, entries, work.now, lost)
+        return {self.streams[topic] for topic in by_topic}
+
+
+def pack(events: list[Event]) -> list[list[Event]]:
+    """Events in batches of at most `ROWS_PER_ENTRY` rows, in order; always at least one batch."""
+    batches: list[list[Event]] = [[]]
+    room = ROWS_PER_ENTRY
+    for event in events:
+        weight = event.weight()
+        if batches[-1] and weight > room:
+            batches.append([])
+            room = ROWS_PER_ENTRY
+        batches[-1].append(event)
+        room -= weight
+    return batches
+
+
+def encode(head: Mapping[str, object], stream: str, number: int, events: list[Event]) -> str:
+    """The JSON of one entry. Each event's id is its place in the log; one that answers nothing begins its own workflow."""
+    parts = []
+    for index, event in enumerate(events):
+        own_id = f"{stream}:{number}:{index}"
+        stamped = event.model_copy(update={"id": own_id, "correlation_id": event.correlation_id or own_id})
+        parts.append(stamped.model_dump_json())
+    return f'{json.dumps(head, separators=(",", ":"))[:-1]},"events":[{",".join(parts)}]}}'
