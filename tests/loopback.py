@@ -1,5 +1,6 @@
 """Services in one process without Redis: each one's outbox is handed straight to the others' readers, the very code that runs for real."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,30 +47,44 @@ class Loopback:
         self.members[store.source] = member
         return member
 
-    async def settle(self) -> None:
+    async def settle(self, timeout_s: float = 30) -> None:
         """Hands on until every reader has handled all that was written."""
-        progress = True
-        while progress:
-            progress = False
-            for member in list(self.members.values()):
-                for topic, reader in member.readers.items():
-                    progress = await self._hand_on(topic, reader) or progress
+        readers = [(topic, reader) for member in self.members.values() for topic, reader in member.readers.items()]
+        tasks = [asyncio.create_task(self._hand_on(topic, reader)) for topic, reader in readers]
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await self._settled(readers):  # noqa: ASYNC110
+                    await asyncio.sleep(0.002)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
 
-    async def _hand_on(self, topic: str, reader: Reader) -> bool:
-        for writer in self.members.values():
-            if topic not in writer.store.streams:
-                continue
-            async with writer.store.read() as session:
+    async def _hand_on(self, topic: str, reader: Reader) -> None:
+        writer = self._writer(topic)
+        while writer is not None:
+            async with writer.read() as session:
                 entries = await outbox.kept(session, topic, reader.place + 1, 500)
-            # One at a time while it waits for a cause, so that the others can catch up in between.
-            ready = [entry for entry in entries if all(reader.caught_up(entry) for entry in [entry])]
-            if not ready:
+            if entries:
+                assert await reader.take(entries) is Verdict.HANDLED, f"{topic}: gap after {reader.place}"
+            else:
+                await asyncio.sleep(0.002)
+
+    async def _settled(self, readers: list[tuple[str, Reader]]) -> bool:
+        for topic, reader in readers:
+            writer = self._writer(topic)
+            if writer is None:
+                continue
+            async with writer.read() as session:
+                _, last = await outbox.ends(session, topic)
+            if reader.place < last:
                 return False
-            before = reader.place
-            verdict = await reader.take(entries[: 1 if len(ready) < len(entries) else len(entries)] if ready[0] == entries[0] else [])
-            assert verdict is Verdict.HANDLED, f"{topic}: gap after {reader.place}"
-            return reader.place > before
-        return False
+        return True
+
+    def _writer(self, topic: str) -> Store | None:
+        return next((member.store for member in self.members.values() if topic in member.store.streams), None)
 
     async def close(self) -> None:
         for member in self.members.values():
