@@ -47,6 +47,7 @@ dead_letter = Table(
     Column("payload", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("retried_ms", BigInteger),
+    Column("retry_requested_ms", BigInteger),
     Index("ix_dead_letter_stream", "stream", "number"),
 )
 
@@ -177,6 +178,23 @@ async def dead_letters(session: AsyncSession, *, retried: bool = False, limit: i
     if not retried:
         statement = statement.where(dead_letter.c.retried_ms.is_(None))
     return [dict(row._mapping) for row in (await session.execute(statement)).all()]
+
+
+async def request_retry(session: AsyncSession, letter: int, now: int) -> bool:
+    """Asks the service to handle a dead letter again; False when there is no such letter, or it was retried already."""
+    statement = update(dead_letter).where(dead_letter.c.id == letter, dead_letter.c.retried_ms.is_(None)).values(retry_requested_ms=now)
+    return bool((await session.execute(statement)).rowcount)  # type: ignore[attr-defined]
+
+
+async def requested_retries(session: AsyncSession) -> list[dict[str, Any]]:
+    """The dead letters that somebody wants handled again, oldest first."""
+    statement = select(dead_letter).where(dead_letter.c.retry_requested_ms.is_not(None), dead_letter.c.retried_ms.is_(None))
+    return [dict(row._mapping) for row in (await session.execute(statement.order_by(dead_letter.c.id))).all()]
+
+
+async def refuse_retry(session: AsyncSession, letter: int, reason: str) -> None:
+    """The letter stays dead, for what went wrong this time."""
+    await session.execute(update(dead_letter).where(dead_letter.c.id == letter).values(retry_requested_ms=None, reason=reason))
 
 
 async def mark_retried(session: AsyncSession, letter: int, now: int) -> None:
