@@ -20,6 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from shared.bus.broker import Bus
 from shared.bus.reader import Handler, Reader
 from shared.bus.relay import DAY_MS, Keeping, Relay, Snapshot
+from shared.bus.retry import retry_forever
 from shared.clock import system_clock
 from shared.contracts.stats import Prices
 from shared.settings import Settings
@@ -113,13 +114,15 @@ async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Set
     keeping = Keeping(retention_ms=round(settings.retention_days * DAY_MS))
     for topic, snapshot in parts.writes.items():
         bus.relay(Relay(store, bus.wire, topic, snapshot, keeping))
-    for topic, read in parts.reads.items():
-        bus.read(Reader(store, topic, read.events, read.handler, reads=list(parts.reads)), settings.max_records)
+    readers = [Reader(store, topic, read.events, read.handler, reads=list(parts.reads)) for topic, read in parts.reads.items()]
+    for reader in readers:
+        bus.read(reader, settings.max_records)
     if parts.on_prices is not None:
         bus.on_prices(parts.on_prices)
     await bus.start()
     started.set()
     log.info("started", service=store.source)
+    await retry_forever(store, readers)
 
 
 async def _forever(task: Callable[[], Awaitable[None]]) -> None:

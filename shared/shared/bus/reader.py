@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from shared import telemetry
 from shared.contracts.event import Batch, Lost
 from shared.store import outbox
-from shared.store.outbox import Entry, PlaceMovedError
+from shared.store.outbox import DeadLetter, Entry, PlaceMovedError
 from shared.store.work import Store, Work
 
 log = structlog.get_logger()
@@ -173,7 +173,7 @@ class Reader:
                 await self._store.reload_places()
                 return
             except Exception as fault:
-                if _is_surroundings(fault):
+                if is_surroundings(fault):
                     log.warning("waits for its surroundings", stream=self.stream, number=run[0].batch.number, fault=repr(fault))
                     await asyncio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
                     attempt += 1
@@ -212,6 +212,22 @@ class Reader:
             await self._bury(work, one.batch.number, outbox.WHOLE_BATCH, f"{type(fault).__name__}: {fault}", payload)
             work.move(self.stream, self.place, one.batch.number)
 
+    async def again(self, letter: DeadLetter) -> None:
+        """Handles what a dead letter holds once more, in one transaction that marks it as retried.
+
+        Raises ValueError when it is still malformed, and whatever the handler raises.
+        """
+        if letter.event_index == outbox.WHOLE_BATCH:
+            raw = TypeAdapter(dict[str, Any]).validate_json(letter.payload)
+            events = tuple(self._events.validate_python(item) for item in raw.get("events", ()))
+        else:
+            events = (self._events.validate_json(letter.payload),)
+        if not events:
+            raise ValueError("no events in it")
+        async with self._store.work(cause=events[0]) as work:
+            await self._handler(Received(self.stream, letter.number, self._store.source, letter.created_ms, events), work)
+            await outbox.mark_retried(work.session, letter.id, work.now)
+
     async def _bury(self, work: Work, number: int, index: int, reason: str, payload: str) -> None:
         telemetry.DEAD_LETTERS.labels(self.stream).inc()
         log.error("dead letter", stream=self.stream, number=number, index=index, reason=reason)
@@ -224,7 +240,7 @@ def reason_of(error: ValidationError) -> str:
     return f"malformed: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
-def _is_surroundings(fault: Exception) -> bool:
+def is_surroundings(fault: Exception) -> bool:
     return isinstance(fault, SURROUNDINGS) or (isinstance(fault, DBAPIError) and fault.connection_invalidated)
 
 

@@ -62,6 +62,20 @@ class Entry(NamedTuple):
     payload: str
 
 
+class DeadLetter(NamedTuple):
+    """What a service could not handle: a whole entry (`event_index` -1) or one event of it. Times are Unix milliseconds."""
+
+    id: int
+    stream: str
+    number: int
+    event_index: int
+    reason: str
+    payload: str
+    created_ms: int
+    retried_ms: int | None
+    retry_requested_ms: int | None
+
+
 class PlaceMovedError(Exception):
     """Another instance has handled these entries: this one is not the owner any more, or read from an old place."""
 
@@ -186,10 +200,10 @@ async def request_retry(session: AsyncSession, letter: int, now: int) -> bool:
     return bool((await session.execute(statement)).rowcount)  # type: ignore[attr-defined]
 
 
-async def requested_retries(session: AsyncSession) -> list[dict[str, Any]]:
+async def requested_retries(session: AsyncSession) -> list[DeadLetter]:
     """The dead letters that somebody wants handled again, oldest first."""
     statement = select(dead_letter).where(dead_letter.c.retry_requested_ms.is_not(None), dead_letter.c.retried_ms.is_(None))
-    return [dict(row._mapping) for row in (await session.execute(statement.order_by(dead_letter.c.id))).all()]
+    return [DeadLetter(*row) for row in (await session.execute(statement.order_by(dead_letter.c.id))).all()]
 
 
 async def refuse_retry(session: AsyncSession, letter: int, reason: str) -> None:
