@@ -22,13 +22,14 @@ from shared import telemetry
 from shared.bus.reader import Reader, Verdict
 from shared.bus.relay import Relay
 from shared.contracts.stats import PRICE_CHANNEL, Prices
-from shared.store.outbox import Entry
+from shared.store.outbox import Entry, Report
 
 log = structlog.get_logger()
 
 FIELD = "batch"
 CONTROL = "control"
 CONTROL_LENGTH = 1000
+REPORTED_AT = ":ms"
 BLOCK_MS = 1000
 GAP_PAUSE_S = 0.1
 LOOK_EVERY_S = 1.0
@@ -98,12 +99,14 @@ class RedisWire:
     async def trim(self, stream: str, upto: int) -> None:
         await self._client.xtrim(stream, minid=f"{upto + 1}-0", approximate=True)
 
-    async def report(self, stream: str, reader: str, number: int) -> None:
-        await self._client.hset(f"positions:{stream}", reader, str(number))
+    async def report(self, stream: str, reader: str, report: Report) -> None:
+        await self._client.hset(f"positions:{stream}", mapping={reader: report.number, f"{reader}{REPORTED_AT}": report.reported_ms})
 
-    async def reported(self, stream: str) -> dict[str, int]:
+    async def reported(self, stream: str) -> dict[str, Report]:
         found: dict[bytes, bytes] = await self._client.hgetall(f"positions:{stream}")
-        return {reader.decode(): int(number) for reader, number in found.items() if number.isdigit()}
+        figures = {name.decode(): int(value) for name, value in found.items() if value.isdigit()}
+        readers = [name for name in figures if not name.endswith(REPORTED_AT)]
+        return {reader: Report(figures[reader], figures.get(f"{reader}{REPORTED_AT}", 0)) for reader in readers}
 
     async def ask(self, stream: str, number: int, reader: str) -> None:
         await self._client.xadd(CONTROL, {"stream": stream, "number": number, "reader": reader}, maxlen=CONTROL_LENGTH)
@@ -236,7 +239,7 @@ class _Feed:
         while True:
             try:
                 place = self.reader.place
-                await self._wire.report(stream, self._name, place)
+                await self._wire.report(stream, self._name, Report(place, self.reader.now()))
                 self.stream_last = await self._wire.last(stream)
                 telemetry.STREAM_LAST.labels(stream).set(self.stream_last)
                 if self.stream_last > place == place_before:

@@ -85,12 +85,16 @@ class Reader:
         self._typed = _typed_batch(events)
         self._handler = handler
         self._reads = frozenset(reads) - {stream}
-        self._malformed: tuple[int, int] = (0, 0)
+        self._malformed = 0
 
     @property
     def place(self) -> int:
         """The last number handled."""
         return self._store.places[self.stream]
+
+    def now(self) -> int:
+        """The service's time: Unix milliseconds."""
+        return self._store.clock()
 
     async def take(self, entries: Sequence[Entry]) -> Verdict:
         """Handles entries from the stream, in order, as far as they follow each other. Raises nothing but cancellation."""
@@ -106,8 +110,8 @@ class Reader:
             if run:
                 await self._handle(run)
             elif decoded is None:
-                if not await self._malformed_entry(entry):
-                    return Verdict.GAP
+                await self._put_aside(entry)
+                return Verdict.GAP
             elif not self._follows(run, decoded):
                 return Verdict.GAP
             else:
@@ -149,19 +153,13 @@ class Reader:
         batch = Received(self.stream, entry.number, raw.source, raw.sent, tuple(good), raw.lost)
         return _Decoded(batch, raw.after, tuple(broken))
 
-    async def _malformed_entry(self, entry: Entry) -> bool:
-        """An entry that is no batch: kept as a dead letter at once. Asked for again, in case the writer has a better one; then passed."""
-        number, seen = self._malformed
-        seen = seen + 1 if number == entry.number else 1
-        self._malformed = (entry.number, seen)
-        passes = seen > TRIES and entry.number == self.place + 1
-        if seen == 1 or passes:
-            async with self._store.work() as work:
-                if seen == 1:
-                    await self._bury(work, entry.number, outbox.WHOLE_BATCH, "malformed: not a batch", entry.payload)
-                if passes:
-                    work.move(self.stream, self.place, entry.number)
-        return passes
+    async def _put_aside(self, entry: Entry) -> None:
+        """An entry that is no batch is kept as a dead letter, once. Its number does not pass: the writer puts a good entry in its place."""
+        if self._malformed == entry.number:
+            return
+        async with self._store.work() as work:
+            await self._bury(work, entry.number, outbox.WHOLE_BATCH, "malformed: not a batch", entry.payload)
+        self._malformed = entry.number
 
     async def _handle(self, run: list[_Decoded]) -> None:
         started = time.perf_counter()

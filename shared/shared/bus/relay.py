@@ -16,7 +16,7 @@ from shared import telemetry
 from shared.bus.wire import Wire
 from shared.contracts.event import ROWS_PER_ENTRY, Batch, Lost
 from shared.store import outbox
-from shared.store.work import Store, Work
+from shared.store.work import Store, Work, encode
 
 log = structlog.get_logger()
 
@@ -24,8 +24,10 @@ Snapshot = Callable[[Work], Awaitable[None]]
 """Emits a writer's current state again, as ordinary events on one topic."""
 
 DAY_MS = 86_400_000
+ALIVE_EVERY_MS = 3_600_000
 APPEND_LIMIT = 500
 FOREIGN_LIMIT = 100
+UNREADABLE = "not a batch: an empty one took its number"
 FOREIGN = "not written by the topic's writer"
 assert APPEND_LIMIT <= ROWS_PER_ENTRY * 2  # one call stays far below Redis's own time limit
 
@@ -36,6 +38,8 @@ class Keeping:
 
     retention_ms: int = 7 * DAY_MS
     stream_entries: int = 10_000
+    reader_gone_ms: int = 7 * DAY_MS
+    """A reader that has not reported for so long is not waited for."""
 
 
 class Relay:
@@ -50,7 +54,7 @@ class Relay:
         self._snapshot = snapshot
         self._keeping = keeping
         self._seen: int | None = None
-        self._saved_reports: dict[str, int] = {}
+        self._saved_reports: dict[str, outbox.Report] = {}
         self._wake = asyncio.Event()
         store.on_commit.append(lambda written: self._wake.set() if self.stream in written else None)
 
@@ -97,7 +101,9 @@ class Relay:
                 snapshot = await outbox.stands_for(session, self.stream, number)
                 entries = await outbox.kept(session, self.stream, snapshot, APPEND_LIMIT) if snapshot else []
         if entries:
-            if await self._wire.entry(self.stream, entries[0].number) == entries[0].payload:
+            if not is_batch(entries[0].payload):
+                entries = await self._mend(entries[0])
+            elif await self._wire.entry(self.stream, entries[0].number) == entries[0].payload:
                 return  # it is there: the reader will find it
             await self._wire.rebuild(self.stream, entries)
             self._seen = None
@@ -122,7 +128,7 @@ class Relay:
         if last > own_last and not await self._written_by_us(own_last):
             await self._remove_foreign(own_last)
             last = own_last
-        highest = max([last, *reported.values()])
+        highest = max([last, *(report.number for report in reported.values())])
         if highest > own_last:
             await self._go_on_above(highest)
         lowest = await self._lowest_reported()
@@ -133,15 +139,20 @@ class Relay:
     async def _lowest_reported(self) -> int:
         """The place of the reader that is furthest behind; 0 when none is known."""
         async with self._store.read() as session:
-            known = await outbox.reports(session, self.stream, self._store.clock() - self._keeping.retention_ms)
+            known = await outbox.reports(session, self.stream, self._store.clock() - self._keeping.reader_gone_ms)
         return min(known.values(), default=0)
 
-    async def _keep_reports(self, reported: dict[str, int]) -> None:
-        if reported == self._saved_reports:
+    async def _keep_reports(self, reported: dict[str, outbox.Report]) -> None:
+        """Keeps what has moved; of a reader that stands still, only now and then that it is alive."""
+        news = {reader: report for reader, report in reported.items() if self._is_news(self._saved_reports.get(reader), report)}
+        if not news:
             return
         async with self._store.work() as work:
-            await outbox.save_reports(work.session, self.stream, reported, work.now)
-        self._saved_reports = reported
+            await outbox.save_reports(work.session, self.stream, news)
+        self._saved_reports |= news
+
+    def _is_news(self, saved: outbox.Report | None, report: outbox.Report) -> bool:
+        return saved is None or report.number != saved.number or report.reported_ms > saved.reported_ms + ALIVE_EVERY_MS
 
     async def _prune(self, low: int, lowest: int) -> None:
         if low == 0 or low > lowest:
@@ -155,13 +166,8 @@ class Relay:
 
     async def _written_by_us(self, after: int) -> bool:
         """Whether entries beyond our own last are a former self's: then our store was restored from a backup."""
-        for _, payload in await self._wire.beyond(self.stream, after, FOREIGN_LIMIT):
-            try:
-                if Batch.model_validate_json(payload).source == self._store.source:
-                    return True
-            except ValidationError:
-                continue
-        return False
+        beyond = await self._wire.beyond(self.stream, after, FOREIGN_LIMIT)
+        return any(is_batch(payload, self._store.source) for _, payload in beyond)
 
     async def _remove_foreign(self, own_last: int) -> None:
         """Entries that nobody here wrote are put aside and the stream is written anew without them."""
@@ -185,6 +191,14 @@ class Relay:
         if highest > own_last:
             await self._emit_snapshot(Lost(own_last + 1, highest), "the store is older than the stream or a reader")
 
+    async def _mend(self, broken: outbox.Entry) -> list[outbox.Entry]:
+        """An entry of our own that no reader can read is put aside, and an empty one takes its number, so that the others go on."""
+        async with self._store.work() as work:
+            await outbox.bury(work.session, self.stream, broken.number, outbox.WHOLE_BATCH, UNREADABLE, broken.payload, work.now)
+            empty = encode({"source": self._store.source, "sent": work.now, "after": {}}, self.stream, broken.number, [])
+            await outbox.replace(work.session, self.stream, broken.number, empty)
+            return await outbox.kept(work.session, self.stream, broken.number, APPEND_LIMIT)
+
     async def _emit_snapshot(self, lost: Lost, why: str) -> None:
         log.warning("snapshot", stream=self.stream, lost=list(lost), why=why)
         async with self._store.work(lost=(self.topic, lost)) as work:
@@ -192,3 +206,12 @@ class Relay:
             await self._snapshot(work)
         self._seen = None
         self._wake.set()
+
+
+def is_batch(payload: str, source: str | None = None) -> bool:
+    """Whether a payload is an entry that readers can read (and that this source wrote)."""
+    try:
+        batch = Batch.model_validate_json(payload)
+    except ValidationError:
+        return False
+    return source is None or batch.source == source

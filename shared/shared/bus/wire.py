@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from shared.store.outbox import Entry
+from shared.store.outbox import Entry, Report
 
 
 class Wire(Protocol):
@@ -33,11 +33,11 @@ class Wire(Protocol):
         """Drops entries up to a number."""
         ...
 
-    async def report(self, stream: str, reader: str, number: int) -> None:
+    async def report(self, stream: str, reader: str, report: Report) -> None:
         """Tells how far a reader is."""
         ...
 
-    async def reported(self, stream: str) -> dict[str, int]:
+    async def reported(self, stream: str) -> dict[str, Report]:
         """How far each reader says it is."""
         ...
 

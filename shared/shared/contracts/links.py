@@ -51,7 +51,10 @@ class LinkRow(NamedTuple):
 
 
 class LinksChanged(TableEvent):
-    """Links of one master order that were made or have changed."""
+    """Links of one master order that were made or have changed.
+
+    `inputs` is the JSON of what a decision was made from that is the same for all of its rows; each row's own `inputs` has the rest.
+    """
 
     type: Literal["link.changed"] = "link.changed"
     master_login: int
@@ -59,6 +62,7 @@ class LinksChanged(TableEvent):
     master_symbol: str
     structure: tuple[str, ...] = LinkRow._fields
     rows: tuple[LinkRow, ...]
+    inputs: str = ""
 
 
 LinkEvent = Annotated[LinksChanged, Field(discriminator="type")]

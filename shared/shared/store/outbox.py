@@ -4,7 +4,7 @@ The outbox is the log; a Redis stream is a window of it. Numbers have no gap and
 from the moment a transaction takes a number until it ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, delete, func, insert, select, update
@@ -76,6 +76,13 @@ class DeadLetter(NamedTuple):
     retry_requested_ms: int | None
 
 
+class Report(NamedTuple):
+    """How far a reader says it is, and when it said so (Unix milliseconds of its own clock)."""
+
+    number: int
+    reported_ms: int
+
+
 class PlaceMovedError(Exception):
     """Another instance has handled these entries: this one is not the owner any more, or read from an old place."""
 
@@ -127,6 +134,11 @@ async def kept(session: AsyncSession, stream: str, first: int, limit: int) -> li
     return [Entry(*row) for row in (await session.execute(statement.order_by(outbox.c.number).limit(limit))).all()]
 
 
+async def replace(session: AsyncSession, stream: str, number: int, payload: str) -> None:
+    """Puts another payload under a number."""
+    await session.execute(update(outbox).where(outbox.c.stream == stream, outbox.c.number == number).values(payload=payload))
+
+
 async def ends(session: AsyncSession, stream: str) -> tuple[int, int]:
     """The lowest number that the outbox still keeps (0: none) and the last number that was ever taken."""
     low = (await session.execute(select(func.min(outbox.c.number)).where(outbox.c.stream == stream))).scalar() or 0
@@ -144,7 +156,7 @@ async def stands_for(session: AsyncSession, stream: str, number: int) -> int:
 
 async def places(session: AsyncSession) -> dict[str, int]:
     """The last number handled of each stream that was ever read."""
-    return dict((await session.execute(select(place.c.stream, place.c.number))).tuples().all())
+    return {row.stream: row.number for row in await session.execute(select(place.c.stream, place.c.number))}
 
 
 async def move_place(session: AsyncSession, stream: str, before: int, after: int) -> None:
@@ -155,14 +167,14 @@ async def move_place(session: AsyncSession, stream: str, before: int, after: int
         raise PlaceMovedError(f"{stream} is not at {before}")
 
 
-async def save_reports(session: AsyncSession, stream: str, reported: dict[str, int], now: int) -> None:
+async def save_reports(session: AsyncSession, stream: str, reported: Mapping[str, Report]) -> None:
     """Keeps how far each reader says it is; a lower figure than before (a lost or late report) changes nothing."""
-    for reader, number in reported.items():
-        statement = upsert(session, report).values(stream=stream, reader=reader, number=number, reported_ms=now)
+    for reader, (number, reported_ms) in reported.items():
+        statement = upsert(session, report).values(stream=stream, reader=reader, number=number, reported_ms=reported_ms)
         await session.execute(
             statement.on_conflict_do_update(
                 index_elements=["stream", "reader"],
-                set_={"number": number, "reported_ms": now},
+                set_={"number": number, "reported_ms": reported_ms},
                 where=report.c.number <= number,
             )
         )
@@ -171,7 +183,7 @@ async def save_reports(session: AsyncSession, stream: str, reported: dict[str, i
 async def reports(session: AsyncSession, stream: str, since_ms: int) -> dict[str, int]:
     """How far each reader was that has reported since then."""
     statement = select(report.c.reader, report.c.number).where(report.c.stream == stream, report.c.reported_ms >= since_ms)
-    return dict((await session.execute(statement)).tuples().all())
+    return {row.reader: row.number for row in await session.execute(statement)}
 
 
 async def prune(session: AsyncSession, stream: str, upto: int, before_ms: int) -> int:

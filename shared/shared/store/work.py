@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -57,6 +57,8 @@ class Work:
     """For a snapshot: its topic, and the numbers that it stands for."""
     moves: dict[str, tuple[int, int]] = field(default_factory=dict)
     emitted: list[tuple[str, Event]] = field(default_factory=list)
+    before_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Called once when the block has ended, before what was emitted is numbered: for state that is written in bulk at the end."""
 
     def emit(self, topic: str, event: Event) -> None:
         """Sends an event with this transaction. A table of more than 500 rows goes as several."""
@@ -124,6 +126,8 @@ class Store:
                 async with self._sessions.begin() as session:
                     work = Work(session, self.clock(), cause, correlation_id, lost)
                     yield work
+                    for finish in work.before_commit:
+                        await finish()
                     written = await self._write(work)
             except BaseException:
                 for forget in self.on_rollback:
