@@ -1,0 +1,168 @@
+"""`lockstep up` as a person starts it: ready, supervised, stopped within ten seconds, and going on where it was."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+SERVICES = ("gateway", "api", "executor", "rewards", "stats")
+READY_S = 60
+"""Generous: the promise is 20 s, on a machine that does nothing else."""
+
+
+def free_base() -> int:
+    """The first of ten ports that nobody listens on."""
+    for _ in range(200):
+        base = random.randrange(20_000, 32_000, 10)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(base, base + 10):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no ten free ports")
+
+
+class Up:
+    """One `lockstep up`, its lines, and its end."""
+
+    def __init__(self, home: Path, base: int) -> None:
+        self.home, self.base = home, base
+        self.lines: list[str] = []
+        self.began = time.monotonic()
+        command = [sys.executable, "-m", "lockstep", "up", "--no-demo", "--home", str(home), "--port-base", str(base)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def until(self, holds: Callable[[], bool], timeout_s: float = READY_S) -> None:
+        until = time.monotonic() + timeout_s
+        while not holds():
+            assert time.monotonic() < until, "\n".join(self.lines[-60:])
+            time.sleep(0.05)
+
+    def ready(self) -> None:
+        self.until(lambda: self.process.poll() is not None or any(line.startswith("ready") for line in self.lines))
+        assert self.process.poll() is None, "\n".join(self.lines)
+
+    def pid(self, name: str) -> int:
+        """The pid in the file; 0 when there is none."""
+        try:
+            return int((self.home / "run" / f"{name}.pid").read_text())
+        except FileNotFoundError:
+            return 0
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Ends it and answers how many seconds that took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(30)
+        self._reading.join(5)
+        return time.monotonic() - began
+
+
+def is_ready(base: int, service: str) -> bool:
+    port = base + {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}[service]
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
+    """Starts a stack on the test's home; whatever still runs at the end is ended."""
+    base = free_base()
+    started: list[Up] = []
+
+    def one() -> Up:
+        started.append(Up(tmp_path / "home", base))
+        return started[-1]
+
+    yield one
+    for up in started:
+        if up.process.poll() is None:
+            up.process.kill()
+            up.process.wait()
+
+
+def test_ready_supervised_stopped_and_on_again(start: Callable[[], Up]) -> None:
+    up = start()
+    up.ready()
+    pids = {name: up.pid(name) for name in (*SERVICES, "redis")}
+    assert all(alive(pid) for pid in pids.values())
+    assert all(is_ready(up.base, service) for service in SERVICES)
+    for secret in ("secret", "redis.password", "run/redis.url"):
+        assert (up.home / secret).stat().st_mode & 0o777 == 0o600, secret
+    assert (up.home / "run" / "redis.url").read_text().startswith("redis://:")
+
+    second = subprocess.run(
+        [sys.executable, "-m", "lockstep", "up", "--home", str(up.home), "--port-base", str(up.base)], capture_output=True, text=True
+    )
+    assert second.returncode == 1
+    assert f"a stack already runs on {up.home} (pid {up.process.pid})" in second.stderr
+
+    for name in ("executor", "redis"):
+        os.kill(pids[name], signal.SIGKILL)
+    up.until(lambda: all(alive(up.pid(name)) and up.pid(name) != pids[name] for name in ("executor", "redis")), 5)
+    up.until(lambda: all(is_ready(up.base, service) for service in SERVICES))
+
+    opened = httpx.post(
+        f"http://127.0.0.1:{up.base + 3}/accounts", json={"customer_id": 7, "group": "real-usd", "balance": "1000", "leverage": 100}
+    )
+    login = opened.raise_for_status().json()["login"]
+    now = {name: up.pid(name) for name in (*SERVICES, "redis")}
+    assert up.end() < 10
+    assert up.process.returncode == 0, "\n".join(up.lines)
+    assert not any(alive(pid) for pid in now.values())
+    assert list((up.home / "run").glob("*.pid")) == []
+
+    again = start()
+    again.ready()
+    assert httpx.get(f"http://127.0.0.1:{up.base + 3}/accounts/{login}").json()["customer_id"] == 7
+    assert again.end(signal.SIGINT) < 10
+    assert again.process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to orphans is Linux's")
+def test_a_killed_up_leaves_nothing_behind_and_the_next_one_works(start: Callable[[], Up]) -> None:
+    up = start()
+    up.ready()
+    pids = [up.pid(name) for name in (*SERVICES, "redis")]
+    up.process.kill()
+    up.until(lambda: not any(alive(pid) for pid in pids), 10)
+    again = start()
+    again.ready()
+    assert again.end() < 10
+    assert again.process.returncode == 0
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    base = free_base()
+    with socket.create_server(("127.0.0.1", base + 3)):
+        blocked = Up(tmp_path / "home", base)
+        assert blocked.process.wait(30) == 1
+    blocked.until(lambda: any(f"in use already on this machine: port {base + 3} (gateway)" in line for line in blocked.lines), 5)
+    assert not (blocked.home / "run" / "redis.pid").exists()
