@@ -118,9 +118,8 @@ def test_ready_supervised_stopped_and_on_again(start: Callable[[], Up]) -> None:
         assert (up.home / secret).stat().st_mode & 0o777 == 0o600, secret
     assert (up.home / "run" / "redis.url").read_text().startswith("redis://:")
 
-    second = subprocess.run(
-        [sys.executable, "-m", "lockstep", "up", "--home", str(up.home), "--port-base", str(up.base)], capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "lockstep", "up", "--home", str(up.home), "--port-base", str(up.base)]
+    second = subprocess.run(command, check=False, capture_output=True, text=True)
     assert second.returncode == 1
     assert f"a stack already runs on {up.home} (pid {up.process.pid})" in second.stderr
 
