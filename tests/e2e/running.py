@@ -1,0 +1,106 @@
+"""A stack of real processes, started as a user starts it, and a client that talks to it as a user's programs do."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+READY_TIMEOUT_S = 90
+STOP_TIMEOUT_S = 20
+LOCKSTEP = [sys.executable, "-m", "lockstep"]
+
+
+class RunningStack:
+    """`lockstep up --no-demo` on a home of its own."""
+
+    def __init__(self, home: Path, port_base: int) -> None:
+        self.home = home
+        self.api = f"http://127.0.0.1:{port_base + 1}"
+        self.venue = f"http://127.0.0.1:{port_base + 3}"
+        self._port_base = port_base
+        self._process: subprocess.Popen[str] | None = None
+        self._http = httpx.Client(timeout=10)
+
+    def start(self) -> None:
+        log = (self.home.parent / "stack.log").open("a")
+        command = [*LOCKSTEP, "up", "--no-demo", "--home", str(self.home), "--port-base", str(self._port_base)]
+        self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
+        self.until(self._says_ready, READY_TIMEOUT_S, "the stack is ready")
+
+    def stop(self) -> int:
+        """Asks the stack to stop and answers its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(STOP_TIMEOUT_S)
+        self._process = None
+        return code
+
+    def kill_service(self, service: str) -> None:
+        """`kill -9` of one service; the supervisor starts it again."""
+        os.kill(int((self.home / "run" / f"{service}.pid").read_text()), signal.SIGKILL)
+
+    def token(self, customer: int) -> str:
+        command = [*LOCKSTEP, "token", "customer", str(customer), "--home", str(self.home)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def call(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        """One request, made again while nobody answers: the service may just have been killed."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self._http.request(method, url, **arguments)
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def until(self, condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+        """Waits until something is so, and answers it."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = condition()
+            if found:
+                return found
+            if self._process is not None and self._process.poll() is not None:
+                raise AssertionError(f"the stack ended with code {self._process.returncode}:\n{self.log()[-4000:]}")
+            assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}\n{self.log()[-4000:]}"
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        return (self.home.parent / "stack.log").read_text()
+
+    def _says_ready(self) -> bool:
+        return any(line.startswith("ready") for line in self.log().splitlines())
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path) -> Iterator[RunningStack]:
+    """A stack that is stopped at the end, whatever happens."""
+    stack = RunningStack(folder / "home", free_port_base())
+    stack.start()
+    try:
+        yield stack
+    finally:
+        with contextlib.suppress(AssertionError):
+            stack.stop()
+
+
+def free_port_base(count: int = 10) -> int:
+    """The first of some ports in a row that nobody listens on."""
+    for base in range(21000 + os.getpid() % 2000 * 10, 60000, count):
+        with contextlib.ExitStack() as sockets:
+            try:
+                for port in range(base, base + count):
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports")
