@@ -1,0 +1,149 @@
+"""The services' stores, looked at from outside: where they are, their versions, and the letters that they could not handle."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.script import ScriptDirectory
+from shared.store import migrate, outbox
+from shared.store.engine import create_engine, database_url
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from lockstep.stack import SERVICES, Home, StackError
+
+LOOK_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStore:
+    """One service's store."""
+
+    service: str
+    url: str
+
+    def exists(self) -> bool:
+        """Whether there is something to look at: a SQLite file that is not there must not be made by looking."""
+        parsed = database_url(self.url)
+        return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").exists()
+
+    def versions(self) -> tuple[str | None, str | None]:
+        """The version that the store has, and the one that the code wants."""
+        if self.exists():
+            with self._readable():
+                return migrate.current(self.service, self.url)
+        return None, ScriptDirectory.from_config(migrate.configuration(self.service, self.url)).get_current_head()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A transaction on the store, committed at the end. Raises StackError when the store cannot be read."""
+        engine = create_engine(self.url)
+        try:
+            with self._readable():
+                async with async_sessionmaker(engine, expire_on_commit=False).begin() as session:
+                    yield session
+        finally:
+            await engine.dispose()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StackError(f"{self.service}'s store cannot be read: {error.orig}") from error
+
+
+def stores(home: Home, service: str | None = None, url: str | None = None) -> list[ServiceStore]:
+    """The stores that are meant: all of a home, one of it, or one by its URL. Raises StackError for what makes no sense."""
+    if service is not None and service not in SERVICES:
+        raise StackError(f"{service} is no service; there are {', '.join(SERVICES)}")
+    if url:
+        if service is None:
+            raise StackError("--database-url needs --service: say whose store it is")
+        return [ServiceStore(service, url)]
+    wanted = [service] if service else SERVICES
+    return [ServiceStore(name, f"sqlite:///{home.path / name}.db") for name in wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter under the name that a person calls it by: `SERVICE:ID`."""
+
+    service: str
+    letter: outbox.DeadLetter
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}:{self.letter.id}"
+
+    @property
+    def state(self) -> str:
+        if self.letter.retried_ms is not None:
+            return "retried"
+        return "asked for again" if self.letter.retry_requested_ms is not None else "dead"
+
+    def raw(self) -> dict[str, Any]:
+        return {"name": self.name, "service": self.service, "state": self.state} | self.letter._asdict()
+
+
+async def dead_letters(of: Sequence[ServiceStore], *, retried: bool = False, limit: int = 100) -> list[Letter]:
+    """The letters of these stores, oldest first in each; those already retried only when asked for."""
+    found: list[Letter] = []
+    for store in of:
+        if not store.exists():
+            continue
+        async with store.session() as session:
+            if not await _has_letters(session):
+                continue
+            rows = await outbox.dead_letters(session, retried=retried, limit=limit)
+            found += [Letter(store.service, outbox.DeadLetter(**row)) for row in rows]
+    return found
+
+
+async def dead_letter(of: Sequence[ServiceStore], name: str) -> tuple[ServiceStore, Letter]:
+    """The letter with that name. Raises StackError when there is none."""
+    service, _, number = name.partition(":")
+    store = next((store for store in of if store.service == service), None)
+    if store is not None and store.exists() and number.isascii() and number.isdigit():
+        async with store.session() as session:
+            if await _has_letters(session):
+                row = (await session.execute(select(outbox.dead_letter).where(outbox.dead_letter.c.id == int(number)))).one_or_none()
+                if row is not None:
+                    return store, Letter(service, outbox.DeadLetter(*row))
+    raise StackError(f"there is no dead letter {name}; `lockstep dead-letters list` shows what there is, named SERVICE:ID")
+
+
+async def retry(of: Sequence[ServiceStore], name: str, wait_s: float) -> Letter:
+    """Asks the letter's service to handle it again, and waits for what comes of it; a service that is down does it when it is up again.
+
+    Raises StackError when the letter was handled already.
+    """
+    store, _ = await dead_letter(of, name)
+    async with store.session() as session:
+        asked = await outbox.request_retry(session, int(name.partition(":")[2]), time.time_ns() // 1_000_000)
+    if not asked:
+        raise StackError(f"{name} was retried already")
+    until = time.monotonic() + wait_s
+    while True:
+        _, letter = await dead_letter(of, name)
+        if letter.letter.retry_requested_ms is None or letter.letter.retried_ms is not None or time.monotonic() >= until:
+            return letter
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _has_letters(session: AsyncSession) -> bool:
+    connection = await session.connection()
+    return bool(await connection.run_sync(lambda sync: inspect(sync).has_table(outbox.dead_letter.name)))
+
+
+def upgraded(of: Sequence[ServiceStore]) -> Iterator[tuple[ServiceStore, str | None, str | None]]:
+    """Brings each store up to date in turn, and tells the version that it had and the one that it has."""
+    for store in of:
+        before, _ = store.versions()
+        migrate.upgrade(store.service, store.url)
+        yield store, before, store.versions()[0]

@@ -1,0 +1,236 @@
+"""The commands that look after a stack: tokens, dead letters, versions, the doctor; on stores of the log's own tables."""
+
+import asyncio
+import json
+import os
+import socket
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from api.auth import check_token
+from lockstep.main import app
+from lockstep.stack import SERVICES, Home, Stack, busy_ports
+from lockstep.stores import ServiceStore
+from shared.store import outbox
+from typer.testing import CliRunner
+
+runner = CliRunner()
+BASE = 31_000
+"""Ports that are only looked at here."""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    found = Home(tmp_path / "home")
+    found.prepare()
+    found.secret()
+    return found
+
+
+def bury(home: Home, service: str, *reasons: str) -> None:
+    """A store with the log's tables and a dead letter for each reason."""
+    file = home.path / f"{service}.db"
+    store = ServiceStore(service, f"sqlite:///{file}")
+
+    async def write() -> None:
+        async with store.session() as session:
+            connection = await session.connection()
+            await connection.run_sync(outbox.log_metadata().create_all)
+            for number, reason in enumerate(reasons, 1):
+                await outbox.bury(session, "trade.push", number, 0, reason, '{"type": "x"}', 1_700_000_000_000)
+
+    asyncio.run(write())
+
+
+def run(home: Home, *arguments: str) -> tuple[int, str]:
+    result = runner.invoke(app, [*arguments, "--home", str(home.path)])
+    return result.exit_code, result.output
+
+
+def test_a_token_is_one_line_that_the_api_takes(home: Home) -> None:
+    code, token = run(home, "token", "customer", "7")
+    session = check_token(home.known_secret(), token, 1_000_000)
+    assert code == 0
+    assert session is not None
+    assert (session.kind, session.subject) == ("SESSION_CUSTOMER", "7")
+    manager = check_token(home.known_secret(), run(home, "token", "manager", "anna")[1], 1_000_000)
+    assert manager is not None
+    assert (manager.kind, manager.subject) == ("SESSION_MANAGER", "anna")
+
+
+def test_a_token_follows_the_running_stack_s_clock(home: Home) -> None:
+    def issued_s() -> int:
+        session = check_token(home.known_secret(), run(home, "token", "customer", "7")[1], 0)
+        assert session is not None
+        return session.issued_s
+
+    home.remember(Stack(clock_offset=0))
+    now = issued_s()
+    home.remember(Stack(clock_offset=86_400))
+    assert 86_400 <= issued_s() - now <= 86_460
+
+
+def test_a_token_of_a_home_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
+    code, output = run(Home(tmp_path / "nowhere"), "token", "customer", "7")
+    assert code == 1
+    assert "is no home of a stack" in output
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "seven"])
+def test_a_customer_has_a_number(home: Home, number: str) -> None:
+    assert run(home, "token", "customer", number)[0] == 2
+
+
+def test_dead_letters_of_all_services_are_listed_and_shown(home: Home) -> None:
+    assert run(home, "dead-letters", "list") == (0, "no dead letters\n")
+    bury(home, "executor", "ValueError: one", "ValueError: two")
+    bury(home, "stats", "malformed: x")
+    code, output = run(home, "dead-letters", "list")
+    assert code == 0
+    assert output.splitlines() == [
+        "executor:1  trade.push 1  2023-11-14 22:13:20 UTC  dead  ValueError: one",
+        "executor:2  trade.push 2  2023-11-14 22:13:20 UTC  dead  ValueError: two",
+        "stats:1  trade.push 1  2023-11-14 22:13:20 UTC  dead  malformed: x",
+    ]
+    assert [letter["name"] for letter in json.loads(run(home, "dead-letters", "list", "--service", "stats", "--json")[1])] == ["stats:1"]
+    assert '{"type": "x"}' in run(home, "dead-letters", "show", "executor:2")[1]
+    assert json.loads(run(home, "dead-letters", "show", "executor:2", "--json")[1])["reason"] == "ValueError: two"
+
+
+@pytest.mark.parametrize("name", ["executor:9", "api:1", "executor:x"])
+def test_a_letter_that_is_not_there_is_said(home: Home, name: str) -> None:
+    bury(home, "executor", "ValueError: one")
+    code, output = run(home, "dead-letters", "show", name)
+    assert code == 1
+    assert f"there is no dead letter {name}" in output
+
+
+def test_a_retry_is_asked_for_and_its_outcome_told(home: Home) -> None:
+    bury(home, "executor", "ValueError: one", "ValueError: two", "ValueError: three")
+    file = home.path / "executor.db"
+    code, output = run(home, "dead-letters", "retry", "executor:1", "--wait", "0")
+    assert (code, output) == (0, "executor:1 is asked for; executor handles it when it runs\n")
+    with sqlite3.connect(file) as store:
+        assert store.execute("SELECT id FROM dead_letter WHERE retry_requested_ms > 0").fetchall() == [(1,)]
+        # What the service does with it: it goes through ...
+        store.execute(
+            "CREATE TRIGGER ok AFTER UPDATE OF retry_requested_ms ON dead_letter WHEN new.id = 2 AND new.retry_requested_ms > 0"
+            " BEGIN UPDATE dead_letter SET retried_ms = 1 WHERE id = 2; END"
+        )
+        # ... or it fails again.
+        store.execute(
+            "CREATE TRIGGER bad AFTER UPDATE OF retry_requested_ms ON dead_letter WHEN new.id = 3 AND new.retry_requested_ms > 0"
+            " BEGIN UPDATE dead_letter SET retry_requested_ms = NULL, reason = 'still' WHERE id = 3; END"
+        )
+    assert run(home, "dead-letters", "retry", "executor:2") == (0, "executor:2 was handled\n")
+    assert run(home, "dead-letters", "retry", "executor:3") == (1, "executor:3 failed again: still\n")
+    code, output = run(home, "dead-letters", "retry", "executor:2")
+    assert code == 1
+    assert "executor:2 was retried already" in output
+
+
+def test_a_service_that_does_not_exist_is_refused(home: Home) -> None:
+    code, output = run(home, "dead-letters", "list", "--service", "console")
+    assert code == 1
+    assert "console is no service; there are gateway, api, executor, rewards, stats" in output
+
+
+def test_another_store_needs_its_service_s_name(home: Home) -> None:
+    code, output = run(home, "dead-letters", "list", "--database-url", "sqlite:////tmp/x.db")
+    assert code == 1
+    assert "say whose store it is" in output
+
+
+def doctor(home: Home, *arguments: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    code, output = run(home, "doctor", "--json", "--port-base", str(BASE), *arguments)
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in json.loads(output):
+        found.setdefault(finding["about"], []).append(finding)
+    return code, found
+
+
+def test_the_doctor_finds_a_new_home_well(home: Home) -> None:
+    code, found = doctor(home)
+    assert code == 0
+    assert found["home"][0]["level"] == found["ports"][0]["level"] == "ok"
+
+
+def test_the_doctor_says_who_can_read_the_secret(home: Home) -> None:
+    (home.path / "secret").chmod(0o644)
+    code, found = doctor(home)
+    assert code == 1
+    assert found["home"] == [
+        {
+            "about": "home",
+            "level": "problem",
+            "text": f"others on this machine can read {home.path / 'secret'}",
+            "mend": f"chmod 600 {home.path / 'secret'}",
+        }
+    ]
+
+
+def test_the_doctor_sees_a_port_in_use(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", BASE + 5)):
+        assert busy_ports(Stack(BASE)) == {"rewards": BASE + 5}
+        code, found = doctor(home)
+    assert code == 1
+    assert f"in use by something else: {BASE + 5} (rewards)" in found["ports"][0]["text"]
+
+
+def test_the_doctor_sees_dead_letters_and_a_store_that_cannot_be_read(home: Home) -> None:
+    bury(home, "executor", "ValueError: one")
+    (home.path / "stats.db").write_bytes(b"no database at all" * 100)
+    code, found = doctor(home)
+    assert code == 1
+    assert "cannot be read" in found["stats's store"][0]["text"]
+    assert found["executor's store"][1]["text"] == "holds dead letters: executor:1"
+    code, output = run(home, "dead-letters", "list")
+    assert code == 1
+    assert "stats's store cannot be read" in output
+
+
+def test_a_store_behind_the_code_is_found_and_brought_up_to_date(home: Home) -> None:
+    code, output = run(home, "migrate", "--check", "--service", "executor")
+    assert (code, output) == (1, "executor: no store -> 0001\n")
+    assert not (home.path / "executor.db").exists(), "a check changes nothing"
+    assert run(home, "migrate", "--service", "executor")[0] == 0
+    assert run(home, "migrate", "--check", "--service", "executor") == (0, "executor: 0001, up to date\n")
+    with sqlite3.connect(home.path / "executor.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = '0000'")
+    code, found = doctor(home)
+    assert code == 1
+    assert found["executor's store"][0]["text"] == "has version 0000, the code wants 0001"
+
+
+def test_a_store_from_the_future_is_a_moved_clock(home: Home) -> None:
+    assert run(home, "migrate", "--service", "executor")[0] == 0
+    with sqlite3.connect(home.path / "executor.db") as store:
+        store.execute("INSERT INTO log_outbox VALUES ('copy.link', 1, '', ?, NULL, NULL)", (int((time.time() + 3600) * 1000),))
+    code, found = doctor(home)
+    assert code == 0
+    assert found["executor's store"][1]["text"].startswith("was last written 3")
+
+
+def test_a_home_that_a_stack_runs_on_is_in_use(home: Home) -> None:
+    assert not home.in_use()
+    with home.taken():
+        assert home.in_use()
+        assert (home.run / "up.lock").read_text() == f"{os.getpid()}\n"
+    assert not home.in_use()
+
+
+def test_every_service_has_its_ports() -> None:
+    ports = Stack(9000).ports()
+    assert ports == {
+        "gateway": 9003,
+        "api": 9001,
+        "executor": 9004,
+        "rewards": 9005,
+        "stats": 9006,
+        "manager TCP": 9002,
+        "redis": 9009,
+    }
+    assert set(SERVICES) <= set(ports)
