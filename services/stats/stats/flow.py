@@ -1,0 +1,201 @@
+"""What the stats service does on each event: trades into tallies, equity and balance operations into the NAV, on to the masters."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import structlog
+from shared.bus.reader import SURROUNDINGS, Received
+from shared.contracts.config import ConfigEvent, MasterDeleted, MasterSaved
+from shared.contracts.trades import (
+    AccountRow,
+    AccountsChanged,
+    AccountsOpened,
+    BalanceRow,
+    BalancesChanged,
+    ClosedRow,
+    PositionsClosed,
+    PositionsReduced,
+    TradeEvent,
+)
+from shared.store.work import Store, Work
+
+from stats import store
+from stats.amounts import ONE, units
+from stats.days import Calendar
+from stats.decide import Rules
+from stats.flows import classify, signed
+from stats.settings import StatsSettings
+from stats.standing import Standing, begin
+from stats.store import Operation
+from stats.tell import tell
+from stats.trades import fold
+
+log = structlog.get_logger()
+
+TURN_EVERY_S = 1.0
+TURN_CHUNK = 50
+"""Masters told in one transaction when a day turns: others' turns come in between."""
+
+
+class _Seen(NamedTuple):
+    """An account's row, or a balance operation, and when it was told."""
+
+    row: AccountRow | BalanceRow
+    time: int
+
+
+class Flow:
+    """The handlers of the stats service. They keep nothing in memory: what another process writes to the store counts at once."""
+
+    def __init__(self, settings: StatsSettings) -> None:
+        self.calendar = Calendar(settings.broker_timezone)
+        self.rules = Rules(settings.stats_min_base * ONE, settings.stats_year_days)
+        self._corrections = settings.stats_corrections
+
+    async def on_config(self, batch: Received[ConfigEvent], work: Work) -> None:
+        """A new master is told at once; one that is saved again only changes."""
+        new: list[int] = []
+        for event in batch.events:
+            match event:
+                case MasterSaved():
+                    if await store.save_master(work.session, event.master.login, event.master.customer_id):
+                        new.append(event.master.login)
+                case MasterDeleted():
+                    await store.delete_master(work.session, event.master.login)
+                case _:
+                    pass
+        await tell(work, new, self.calendar.day(work.now), self.rules)
+
+    async def on_trades(self, batch: Received[TradeEvent], work: Work) -> None:
+        """Folds a batch in, and tells the masters among its accounts for whom a trade closed or money flowed."""
+        if batch.lost is not None:
+            await store.suspect_all(work.session)
+        seen: list[_Seen] = []
+        closed: list[ClosedRow] = []
+        for event in batch.events:
+            match event:
+                case AccountsOpened() | AccountsChanged() | BalancesChanged():
+                    seen += [_Seen(row, event.time) for row in event.rows]
+                case PositionsReduced() | PositionsClosed():
+                    closed += event.rows
+                case _:
+                    pass
+        moved = await self._accounts(work, seen)
+        moved |= await self._closings(work, closed)
+        await tell(work, await store.masters(work.session, moved), self.calendar.day(work.now), self.rules)
+
+    async def _accounts(self, work: Work, seen: Sequence[_Seen]) -> set[int]:
+        """Observations and balance operations, in their order; answers the accounts whose statistics have to be told."""
+        if not seen:
+            return set()
+        known = await store.accounts(work.session, {one.row.login for one in seen})
+        done = await self._known_operations(work, seen)
+        operations: list[Operation] = []
+        corrections: dict[tuple[int, int], int] = {}
+        moved: set[int] = set()
+        for row, told_ms in seen:
+            at_ms = told_ms or work.now
+            day = self.calendar.day(at_ms)
+            if isinstance(row, AccountRow):
+                if row.login not in known:
+                    known[row.login] = _begin(row, day)
+                    moved.add(row.login)
+                self._observe(known[row.login], row, day)
+            elif (row.login, row.operation_id) not in done:
+                done.add((row.login, row.operation_id))
+                account = known.setdefault(row.login, _begin_before(row, day))
+                operations += _drained(account, at_ms)
+                operation, flagged = self._operate(account, row, day, at_ms)
+                operations.append(operation)
+                if flagged:
+                    corrections[row.login, account.day] = corrections.get((row.login, account.day), 0) + 1
+                moved.add(row.login)
+            operations += _drained(known[row.login], at_ms)
+        await store.save_accounts(work.session, known.values())
+        await store.add_operations(work.session, operations)
+        await store.add_corrections(work.session, corrections)
+        return moved
+
+    async def _known_operations(self, work: Work, seen: Sequence[_Seen]) -> set[tuple[int, int]]:
+        rows = [one.row for one in seen if isinstance(one.row, BalanceRow)]
+        if not rows:
+            return set()
+        return await store.known_operations(work.session, {row.login for row in rows}, {row.operation_id for row in rows})
+
+    def _observe(self, account: Standing, row: AccountRow, day: int) -> None:
+        account.customer_id, account.mode, account.currency = row.customer_id, row.mode, row.currency
+        account.see(day, units(row.equity - row.credit), units(row.balance), row.positions, self.rules.min_base)
+
+    def _operate(self, account: Standing, row: BalanceRow, day: int, at_ms: int) -> tuple[Operation, bool]:
+        """A balance operation, applied; and whether a person should look at it."""
+        kind, flagged = classify(row.operation, row.reason, corrections=self._corrections)
+        amount = units(signed(row.operation, row.amount))
+        equity, balance = units(row.equity - row.credit), units(row.balance)
+        told: str = kind
+        if kind == "external":
+            if not account.paid(day, amount, equity, balance, self.rules.min_base):
+                told = ANNOUNCED
+            else:
+                account.links.pop()  # it is stored with the operation's own id, below
+        else:
+            account.moved(day, equity, balance, self.rules.min_base)
+        operation = Operation(row.login, row.operation_id, told, account.day, at_ms, amount, equity, row.operation, row.reason)
+        return operation, flagged
+
+    async def _closings(self, work: Work, closed: Sequence[ClosedRow]) -> set[int]:
+        """Closing deals that are new; answers whose they are. A venue that is asked again tells a deal again: once counts."""
+        if not closed:
+            return set()
+        known = await store.slices(work.session, {(row.login, row.order) for row in closed})
+        told = {(deal.login, deal.deal) for slices in known.values() for deal in slices}
+        new: list[tuple[ClosedRow, int | None]] = []
+        for row in closed:
+            if (row.login, row.deal) not in told:
+                told.add((row.login, row.deal))
+                new.append((row, None))
+        await store.add_deals(work.session, new)
+        await store.add_change(work.session, fold(known, [store.deal_of(*one) for one in new], self.calendar.day))
+        return {row.login for row, _ in new}
+
+    async def turn(self, service: Store) -> None:
+        """Once a second, for ever: tells masters for whom the day has turned, or of whom something else has written news."""
+        while True:
+            try:
+                while await self.tell_due(service):
+                    pass
+            except SURROUNDINGS as fault:
+                log.warning("the day's turn waits", fault=repr(fault))
+            await asyncio.sleep(TURN_EVERY_S)
+
+    async def tell_due(self, service: Store) -> int:
+        """Tells one chunk of the masters that are due; answers how many."""
+        today = self.calendar.day(service.clock())
+        async with service.read() as session:
+            if not await store.due(session, today, 1):
+                return 0
+        async with service.work() as work:
+            logins = await store.due(work.session, today, TURN_CHUNK)
+            await tell(work, logins, today, self.rules)
+        return len(logins)
+
+
+ANNOUNCED = "announced"
+"""A first deposit that the account's opening already contained."""
+
+
+def _begin(row: AccountRow, day: int) -> Standing:
+    equity = units(row.equity - row.credit)
+    return begin(row.login, row.customer_id, row.mode, row.currency, day, equity, units(row.balance), row.positions)
+
+
+def _begin_before(row: BalanceRow, day: int) -> Standing:
+    """An account that is known by a balance operation first: it begins with what it had before."""
+    amount = units(signed(row.operation, row.amount))
+    return begin(row.login, 0, "", row.currency, day, units(row.equity - row.credit) - amount, units(row.balance) - amount, 0)
+
+
+def _drained(account: Standing, at_ms: int) -> list[Operation]:
+    """The links of an account's chain that are not an operation of the venue's, to be stored."""
+    links, account.links = account.links, []
+    return [Operation(account.login, None, link.kind, link.day, at_ms, link.amount, link.equity, "", "") for link in links]

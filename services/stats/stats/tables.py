@@ -1,0 +1,143 @@
+"""The tables of the stats service. Amounts are whole numbers of 1e-8 (`stats.amounts`), days those of `stats.days`."""
+
+from decimal import Decimal
+
+from shared.store.engine import ExactDecimal
+from shared.store.outbox import BigId, log_metadata
+from sqlalchemy import BigInteger, Column, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+METADATA = log_metadata()
+
+
+class Base(SQLModel, registry=registry(metadata=METADATA)):
+    """The service's own tables, beside the log's."""
+
+
+class Account(Base, table=True):
+    """Every account that the venue told of, master or not: see `stats.standing.Standing`, whose fields these are."""
+
+    __tablename__ = "account"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    customer_id: int = Field(sa_type=BigInteger)
+    mode: str = Field(sa_type=String(8))
+    currency: str = Field(sa_type=String(16))
+    inception_day: int
+    inception_nav: Decimal = Field(sa_type=ExactDecimal)
+    inception_equity: int = Field(sa_type=BigInteger)
+    inception_epoch: int
+    chain_nav: Decimal = Field(sa_type=ExactDecimal)
+    chain_equity: int = Field(sa_type=BigInteger)
+    epoch: int
+    alive: int
+    day: int
+    equity: int = Field(sa_type=BigInteger)
+    balance: int = Field(sa_type=BigInteger)
+    held: int
+    quality: int
+    epoch_equity: int = Field(sa_type=BigInteger)
+    day_base: int = Field(sa_type=BigInteger)
+    suspect: int
+
+
+class Flow(Base, table=True):
+    """A balance operation, or another link of an account's chain (opening, bust, rebase), which has no operation id of the venue's."""
+
+    __tablename__ = "flow"
+    __table_args__ = (UniqueConstraint("login", "operation_id"), Index("ix_flow_login_day", "login", "day"))
+
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    login: int = Field(sa_type=BigInteger)
+    operation_id: int | None = Field(default=None, sa_type=BigInteger)
+    kind: str = Field(sa_type=String(16))
+    day: int
+    at_ms: int = Field(sa_type=BigInteger)
+    amount: int = Field(sa_type=BigInteger)
+    equity: int = Field(sa_type=BigInteger)
+    operation: str = Field(sa_type=String(32))
+    reason: str = Field(sa_type=String(64))
+
+
+class DealRow(Base, table=True):
+    """A closing deal, `stats.trades.Deal`. An imported trade is one deal, with its order's negative for an id."""
+
+    __tablename__ = "deal"
+    __table_args__ = (Index("ix_deal_order", "login", "order"),)
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    deal: int = Field(sa_type=BigInteger, primary_key=True)
+    order: int = Field(sa_type=BigInteger)
+    symbol: str = Field(sa_type=String(64))
+    side: str = Field(sa_type=String(4))
+    closed: int = Field(sa_type=BigInteger)
+    left: int = Field(sa_type=BigInteger)
+    profit: int = Field(sa_type=BigInteger)
+    commission: int = Field(sa_type=BigInteger)
+    swap: int = Field(sa_type=BigInteger)
+    opened_ms: int = Field(sa_type=BigInteger)
+    closed_ms: int = Field(sa_type=BigInteger)
+    capital: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class DayRow(Base, table=True):
+    """A day of an account: its closings (`stats.trades.Tally`) and, once it has ended, its snapshot (`stats.standing.DayEnd`).
+
+    `imported`: the snapshot was loaded from a file, `paid` is the file's flow of that day.
+    """
+
+    __tablename__ = "day"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    day: int = Field(primary_key=True)
+    pnl: int = Field(default=0, sa_type=BigInteger)
+    trades: int = Field(default=0)
+    wins: int = Field(default=0)
+    gain: int = Field(default=0, sa_type=BigInteger)
+    loss: int = Field(default=0, sa_type=BigInteger)
+    holding_ms: int = Field(default=0, sa_type=BigInteger)
+    capital: int = Field(default=0, sa_type=BigInteger)
+    corrections: int = Field(default=0)
+    equity: int | None = Field(default=None, sa_type=BigInteger)
+    nav: Decimal | None = Field(default=None, sa_type=ExactDecimal)
+    epoch: int = Field(default=0)
+    alive: int = Field(default=1)
+    held: int = Field(default=0)
+    quality: int = Field(default=0)
+    imported: int = Field(default=0)
+    paid: int = Field(default=0, sa_type=BigInteger)
+
+
+class SymbolDay(Base, table=True):
+    """The closings of an account's day in one symbol."""
+
+    __tablename__ = "symbol_day"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    day: int = Field(primary_key=True)
+    symbol: str = Field(sa_type=String(64), primary_key=True)
+    pnl: int = Field(sa_type=BigInteger)
+    trades: int
+
+
+class MasterRow(Base, table=True):
+    """A master. `stale`: its statistics have to be told again; `day`: the day for which they were told last (0: never)."""
+
+    __tablename__ = "master"
+    __table_args__ = (Index("ix_master_stale", "stale"), Index("ix_master_day", "day"))
+
+    login: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    customer_id: int = Field(sa_type=BigInteger)
+    stale: int = Field(default=1)
+    day: int = Field(default=0)
+
+
+class Current(Base, table=True):
+    """The statistics as they were told last: `body` is the JSON of a `StatsRow`."""
+
+    __tablename__ = "statistics"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    period: str = Field(sa_type=String(8), primary_key=True)
+    body: str = Field(sa_column=Column(Text, nullable=False))

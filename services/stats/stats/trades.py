@@ -1,0 +1,101 @@
+"""Closed trades folded into days: one trade is one position, fully closed, its slices summed.
+
+A day's tally is additive, so one closing deal costs the same whatever is stored, and a recompute that adds the same deals up in any order
+comes to the same figures. A position counts to the day of its last closing; each slice's result to the day that it was closed on.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+
+class Deal(NamedTuple):
+    """A closing deal: one slice of a position. `net` is profit + commission + swap in units of 1e-8; `left` 0 ends the position.
+
+    `capital` is the least equity with which a copy of the position in proportion would have been possible (None: not known).
+    """
+
+    login: int
+    order: int
+    deal: int
+    symbol: str
+    left: int
+    net: int
+    opened_ms: int
+    closed_ms: int
+    capital: int | None = None
+
+
+class Tally(NamedTuple):
+    """What a day's closings come to. `gain` and `loss` (both positive) are the results of whole positions, as is `trades`."""
+
+    pnl: int = 0
+    trades: int = 0
+    wins: int = 0
+    gain: int = 0
+    loss: int = 0
+    holding_ms: int = 0
+    capital: int = 0
+
+    def plus(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.pnl + other.pnl,
+            self.trades + other.trades,
+            self.wins + other.wins,
+            self.gain + other.gain,
+            self.loss + other.loss,
+            self.holding_ms + other.holding_ms,
+            max(self.capital, other.capital),
+        )
+
+    def minus(self) -> "Tally":
+        """What takes this one back."""
+        return Tally(-self.pnl, -self.trades, -self.wins, -self.gain, -self.loss, -self.holding_ms)
+
+
+Day = tuple[int, int]
+"""Login and day."""
+SymbolDay = tuple[int, int, str]
+"""Login, day and symbol."""
+
+
+class Change(NamedTuple):
+    """What deals change: tallies by login and day, and (result, trades) by login, day and symbol."""
+
+    days: dict[Day, Tally]
+    symbols: dict[SymbolDay, tuple[int, int]]
+
+
+def position(slices: Iterable[Deal], day_of: Callable[[int], int]) -> tuple[int, Tally] | None:
+    """The day of a position's end and what it adds to it; None while it is open. A net of exactly 0 is no win."""
+    net, last = 0, None
+    for deal in slices:
+        net += deal.net
+        if deal.left == 0 and (last is None or deal.closed_ms > last.closed_ms):
+            last = deal
+    if last is None:
+        return None
+    held = max(0, last.closed_ms - last.opened_ms)
+    return day_of(last.closed_ms), Tally(0, 1, int(net > 0), max(net, 0), max(-net, 0), held)
+
+
+def fold(known: dict[tuple[int, int], list[Deal]], new: Iterable[Deal], day_of: Callable[[int], int]) -> Change:
+    """What new deals change. `known` has the slices told before of the same positions, by login and order; it is extended by the new."""
+    days: dict[Day, Tally] = {}
+    symbols: dict[SymbolDay, tuple[int, int]] = {}
+
+    def add(login: int, day: int, symbol: str, tally: Tally) -> None:
+        days[login, day] = days.get((login, day), Tally()).plus(tally)
+        pnl, trades = symbols.get((login, day, symbol), (0, 0))
+        symbols[login, day, symbol] = (pnl + tally.pnl, trades + tally.trades)
+
+    for deal in new:
+        slices = known.setdefault((deal.login, deal.order), [])
+        before = position(slices, day_of) if slices else None
+        slices.append(deal)
+        after = position(slices, day_of)
+        add(deal.login, day_of(deal.closed_ms), deal.symbol, Tally(pnl=deal.net, capital=deal.capital or 0))
+        if before is not None:
+            add(deal.login, before[0], deal.symbol, before[1].minus())
+        if after is not None:
+            add(deal.login, after[0], deal.symbol, after[1])
+    return Change(days, symbols)
