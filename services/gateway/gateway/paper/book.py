@@ -1,0 +1,361 @@
+"""The paper venue's book: every account with its open positions, in memory, and what a trade does to them."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from shared.contracts.config import ManualTradingMode
+from shared.contracts.trades import (
+    REASON_STOP_OUT,
+    AccountRow,
+    ClosedRow,
+    OpenedRow,
+    PositionsClosed,
+    PositionsOpened,
+    PositionsReduced,
+    Side,
+)
+from shared.money import EXACT, minor_digits, quantize
+from shared.symbols import BUY
+
+from gateway import decide
+from gateway.decide import NONE, Refused
+from gateway.paper import permits
+from gateway.paper.market import Market, Symbol
+from gateway.paper.records import Account, Changes, Deal, Exposure, HaltState, Pending, Position, Standing
+from gateway.paper.told import Told
+from gateway.paper.triggers import Hit, Triggers
+
+add, subtract, multiply, divide = EXACT.add, EXACT.subtract, EXACT.multiply, EXACT.divide
+
+
+class Opening(NamedTuple):
+    """A position that somebody wants. `leverage` 0: the account's; `worst_price` 0: any; `order` 0: a new one."""
+
+    symbol: str
+    side: Side
+    volume: int
+    sl: Decimal
+    tp: Decimal
+    client_id: str
+    reason: str
+    worst_price: Decimal = NONE
+    leverage: int = 0
+    order: int = 0
+
+
+class Book:
+    """All state of the paper venue. Each method either changes everything that belongs together or answers a refusal and changes nothing.
+
+    What has to be written and told afterwards gathers in `changes` and `told`.
+    """
+
+    def __init__(self, market: Market, next_login: int, next_ticket: int, day: int) -> None:
+        self.market = market
+        self.next_login = next_login
+        self.next_ticket = next_ticket
+        """Orders, deals and balance operations are numbered from one counter."""
+        self.day = day
+        """The day (since 1970, UTC) up to which swap was charged."""
+        self.accounts: dict[int, Account] = {}
+        self.positions: dict[int, Position] = {}
+        self.pending: dict[int, Pending] = {}
+        self.copies: dict[str, int] = {}
+        """Open positions and pending orders by the client order id of a copy."""
+        self.holders: dict[str, dict[int, None]] = {name: {} for name in market.symbols}
+        self.triggers = {name: Triggers(self.alive) for name in market.symbols}
+        self.expiries: list[tuple[int, int, int]] = []
+        """Heap of (when, order, version)."""
+        self.manual: dict[int, ManualTradingMode] = {}
+        self.halts: dict[int, HaltState] = {}
+        self.reported: dict[int, Decimal] = {}
+        """Each account's equity as last told."""
+        self.feed_ms = 0
+        """When the feed of recorded prices first began, 0: never."""
+        self.now = 0
+        self.changes = Changes()
+        self.told = Told()
+
+    def alive(self, hit: Hit) -> bool:
+        """Whether what a level was set for is still there, unchanged."""
+        order = self.pending.get(hit.order) if hit.what == "pending" else self.positions.get(hit.order)
+        return order is not None and order.version == hit.version
+
+    def ticket(self) -> int:
+        self.next_ticket += 1
+        self.changes.numbers = True
+        return self.next_ticket - 1
+
+    def account(self, login: int) -> Account | Refused:
+        found = self.accounts.get(login)
+        return found if found is not None else Refused(decide.ACCOUNT_NOT_FOUND, f"no account {login}")
+
+    def symbol(self, name: str) -> Symbol | Refused:
+        found = self.market.symbols.get(name)
+        return found if found is not None else Refused(decide.SYMBOL_NOT_FOUND, f"no symbol {name}")
+
+    def halted(self, master: int, follower: int, symbol: str) -> Refused | None:
+        """Why a copy may not be opened now, if so."""
+        return permits.halt_fault(self.halts.values(), master, follower, symbol) if self.halts else None
+
+    def forbidden(self, login: int, copied: bool = False) -> Refused | None:
+        """Why the account's owner may not trade by hand, if so; `copied`: acts on a copied order."""
+        return permits.manual_fault(self.manual.get(login, ManualTradingMode.ALLOW_ALL), copied)
+
+    # What an account is worth
+
+    def rate(self, account: Account, symbol: str) -> Decimal:
+        """What one unit of the symbol's quote currency is worth in the account's."""
+        return self.market.rate(self.market.symbols[symbol].quote_currency, account.group.currency)
+
+    def standing(self, account: Account) -> Standing:
+        """Equity is balance + credit + the profit of closing everything now; margin is volume x opening price / leverage."""
+        equity, margin = add(account.balance, account.credit), NONE
+        for name, held in account.exposure.items():
+            bid, ask = self.market.quotes[name]
+            moved = subtract(multiply(Decimal(held.buy_volume), bid), held.buy_value)
+            moved = add(moved, subtract(held.sell_value, multiply(Decimal(held.sell_volume), ask)))
+            worth = multiply(self.market.unit[name], self.rate(account, name))
+            equity = add(add(equity, multiply(moved, worth)), held.swap)
+            for leverage, value in held.margin.items():
+                margin = add(margin, divide(multiply(value, worth), Decimal(leverage)))
+        return Standing(equity, margin)
+
+    def margin_of(self, account: Account, symbol: str, volume: int, price: Decimal, leverage: int) -> Decimal:
+        """What a position of that size would bind, in the account's currency."""
+        worth = multiply(self.market.unit[symbol], self.rate(account, symbol))
+        return divide(multiply(multiply(Decimal(volume), price), worth), Decimal(leverage))
+
+    def floating(self, position: Position) -> Decimal:
+        """The gross profit of closing a position now, in its account's currency, unrounded."""
+        symbol, account = self.market.symbols[position.symbol], self.accounts[position.login]
+        gross = symbol.profit(position.side, position.volume, position.price, self.market.quotes[position.symbol].closing(position.side))
+        return multiply(gross, self.rate(account, position.symbol))
+
+    def account_row(self, login: int) -> AccountRow:
+        """The account as it is told, rounded to its currency."""
+        account = self.accounts[login]
+        standing, digits = self.standing(account), minor_digits(account.currency)
+        equity, margin = quantize(standing.equity, digits), quantize(standing.margin, digits)
+        self.reported[login] = equity
+        return AccountRow(
+            login,
+            account.customer_id,
+            account.group.name,
+            account.group.mode,
+            account.currency,
+            account.leverage,
+            account.balance,
+            account.credit,
+            equity,
+            margin,
+            subtract(equity, margin),
+            len(account.positions),
+        )
+
+    def moved_accounts(self) -> list[int]:
+        """Accounts with open positions whose equity is not what was last told."""
+        holding = dict.fromkeys(login for held_by in self.holders.values() for login in held_by)
+        return [login for login in holding if self.reported.get(login) != self._equity(login)]
+
+    def _equity(self, login: int) -> Decimal:
+        account = self.accounts[login]
+        return quantize(self.standing(account).equity, minor_digits(account.currency))
+
+    # Trades
+
+    def open(self, account: Account, want: Opening) -> OpenedRow | Refused:
+        """Opens a position at the market. Refusals: SYMBOL_NOT_FOUND, INVALID_VOLUME, PRICE_MOVED, INVALID_STOPS, NOT_ENOUGH_MONEY."""
+        symbol = self.symbol(want.symbol)
+        if isinstance(symbol, Refused):
+            return symbol
+        quote = self.market.quotes[want.symbol]
+        price = quote.opening(want.side)
+        fault = decide.volume_fault(symbol, want.volume)
+        if fault is None and decide.too_dear(want.side, price, want.worst_price):
+            fault = Refused(decide.PRICE_MOVED, f"the price is {price}, beyond {want.worst_price}")
+        # A pending order's stops were judged when it was placed; a gap that jumps over them closes the position at once.
+        if fault is None and not want.order:
+            fault = decide.stops_fault(want.side, quote.closing(want.side), want.sl, want.tp, symbol.distance)
+        if fault is not None:
+            return fault
+        leverage = want.leverage or account.leverage
+        before = self.standing(account)
+        commission = self._commission(account, symbol, want.volume)
+        margin = add(before.margin, self.margin_of(account, want.symbol, want.volume, price, leverage))
+        if not decide.affordable(add(before.equity, commission), margin, account.group.margin_call):
+            return Refused(decide.NOT_ENOUGH_MONEY, f"a margin of {margin:.2f} is more than account {account.login} can bear")
+        digits = minor_digits(account.currency)
+        position = Position(
+            want.order or self.ticket(),
+            account.login,
+            want.symbol,
+            want.side,
+            want.volume,
+            want.volume,
+            price,
+            want.sl,
+            want.tp,
+            1,
+            want.client_id,
+            want.reason,
+            leverage,
+            commission,
+            NONE,
+            self.now,
+        )
+        opened = OpenedRow(
+            position.order,
+            account.login,
+            want.symbol,
+            want.side,
+            want.volume,
+            price,
+            want.sl,
+            want.tp,
+            want.client_id,
+            want.reason,
+            commission,
+            quantize(before.equity, digits),
+            account.balance,
+            account.credit,
+            self.now,
+        )
+        self.enter(position)
+        self.changes.positions[position.order] = True
+        self._book(position, "in", want.volume, price, NONE, commission, NONE, want.reason, want.client_id)
+        self.told.add(PositionsOpened, opened)
+        return opened
+
+    def close(self, position: Position, volume: int, reason: str, client_id: str = "") -> ClosedRow:
+        """Closes so much of a position (all, when it is less) at the market. Nothing may hold a close back."""
+        account, symbol = self.accounts[position.login], self.market.symbols[position.symbol]
+        volume = min(volume, position.volume)
+        left, digits = position.volume - volume, minor_digits(account.currency)
+        price = self.market.quotes[position.symbol].closing(position.side)
+        rate = self.rate(account, position.symbol)
+        profit = quantize(multiply(symbol.profit(position.side, volume, position.price, price), rate), digits)
+        swap = position.swap
+        if left:
+            swap = quantize(divide(multiply(swap, Decimal(volume)), Decimal(position.volume)), digits)
+        closing = self._commission(account, symbol, volume)
+        opening = decide.released(position.commission, position.initial, position.volume, left, digits)
+        self._expose(account, position, -volume, -swap)
+        position.swap = subtract(position.swap, swap)
+        position.volume = left
+        deal = self._book(position, "out", volume, price, profit, closing, swap, reason, client_id)
+        row = ClosedRow(
+            position.order,
+            deal,
+            account.login,
+            position.symbol,
+            position.side,
+            position.initial,
+            volume,
+            left,
+            position.price,
+            price,
+            profit,
+            add(opening, closing),
+            swap,
+            reason,
+            client_id,
+            position.client_id,
+            position.opened_ms,
+            self.now,
+        )
+        if left:
+            self.changes.positions.setdefault(position.order, False)
+        else:
+            self.leave(position)
+        self.told.add(PositionsReduced if left else PositionsClosed, row)
+        return row
+
+    def stop_out(self, account: Account) -> None:
+        """While the margin level is below the group's stop-out level, closes the position with the largest loss."""
+        while account.positions and decide.stopped_out(*self.standing(account), account.group.stop_out):
+            order = decide.worst((self.floating(position), position.order) for position in account.positions.values())
+            position = self.positions[order]
+            self.close(position, position.volume, REASON_STOP_OUT)
+
+    # Entering and leaving memory
+
+    def enter(self, position: Position) -> None:
+        """Takes a position into everything that knows positions; also when the book is loaded."""
+        account = self.accounts[position.login]
+        self.positions[position.order] = position
+        account.positions[position.order] = position
+        self._expose(account, position, position.volume, position.swap)
+        self.triggers[position.symbol].protect(position.side, position.sl, position.tp, position.order, position.version)
+        if position.copied:
+            self.copies[position.client_id] = position.order
+
+    def leave(self, position: Position) -> None:
+        """Forgets a position that is closed."""
+        del self.positions[position.order]
+        del self.accounts[position.login].positions[position.order]
+        self.copies.pop(position.client_id, None)
+        if self.changes.positions.get(position.order):
+            del self.changes.positions[position.order]
+        else:
+            self.changes.positions[position.order] = False
+
+    def _expose(self, account: Account, position: Position, volume: int, swap: Decimal) -> None:
+        held = account.exposure.setdefault(position.symbol, Exposure())
+        value = multiply(Decimal(volume), position.price)
+        if position.side == BUY:
+            held.buy_volume += volume
+            held.buy_value = add(held.buy_value, value)
+        else:
+            held.sell_volume += volume
+            held.sell_value = add(held.sell_value, value)
+        held.margin[position.leverage] = add(held.margin.get(position.leverage, NONE), value)
+        held.swap = add(held.swap, swap)
+        if held.empty:
+            del account.exposure[position.symbol]
+            self.holders[position.symbol].pop(account.login, None)
+        else:
+            self.holders[position.symbol][account.login] = None
+
+    def _commission(self, account: Account, symbol: Symbol, volume: int) -> Decimal:
+        """What one side costs: rate per lot x lots, in the account's currency, rounded as it is charged; negative or 0."""
+        if symbol.commission == 0:
+            return NONE
+        lots = divide(Decimal(volume), Decimal(symbol.volume_per_lot))
+        cost = multiply(multiply(symbol.commission, lots), self.rate(account, symbol.symbol))
+        return -quantize(cost, minor_digits(account.currency))
+
+    def _book(
+        self,
+        position: Position,
+        entry: str,
+        volume: int,
+        price: Decimal,
+        profit: Decimal,
+        commission: Decimal,
+        swap: Decimal,
+        reason: str,
+        client_id: str,
+    ) -> int:
+        """Books a deal to the account's balance; answers its number."""
+        account = self.accounts[position.login]
+        account.balance = add(account.balance, add(profit, add(commission, swap)))
+        deal = Deal(
+            self.ticket(),
+            position.order,
+            position.login,
+            position.symbol,
+            position.side,
+            "in" if entry == "in" else "out",
+            volume,
+            price,
+            profit,
+            commission,
+            swap,
+            reason,
+            client_id,
+            self.now,
+        )
+        self.changes.deals.append(deal)
+        self.changes.accounts.setdefault(account.login, False)
+        self.told.touch(account.login)
+        return deal.deal

@@ -1,0 +1,231 @@
+"""The paper venue in motion: its book inside the gateway's transactions, the loops that tend it, and the prices that it tells."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+from shared.contracts.config import ConfigEvent, FollowerDeleted, FollowerSaved, Halt, HaltSaved
+from shared.contracts.event import ROWS_PER_ENTRY
+from shared.contracts.orders import SyncAccounts
+from shared.contracts.rewards import BalancesRequested
+from shared.contracts.stats import PriceRow, Prices
+from shared.contracts.trades import (
+    TOPIC,
+    AccountPositions,
+    AccountsChanged,
+    HeldRow,
+    SymbolsChanged,
+)
+from shared.store.work import Store, Work
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from gateway import store as tables
+from gateway.paper import balances, copies, orders
+from gateway.paper.book import Book
+from gateway.paper.market import Symbol
+from gateway.paper.records import Account, Changes, HaltState
+from gateway.paper.told import Told, row_json
+from gateway.venue import CopyTable
+
+log = structlog.get_logger()
+
+TEND_S = 0.2
+PRICES_AGAIN_S = 2.0
+"""Prices may be lost, and a service may have started since: all of them are told again so often."""
+PRICES_KEPT_MS = 1000
+"""A price that only the feed has moved is written at most so often."""
+
+
+class PaperVenue:
+    """The venue of `gateway.venue.Venue` that fills at its own prices. Its book is in memory and, after each commit, in the store."""
+
+    def __init__(self, store: Store, symbols: Mapping[str, Symbol], report_ms: int = 2000) -> None:
+        self.store = store
+        self.paused: set[str] = set()
+        """Symbols whose price was set by hand: the feed leaves them alone."""
+        self._symbols = symbols
+        self._report_ms = report_ms
+        self._book: Book | None = None
+        self._reported_at = 0
+        self._reported_version = -1
+        self._moved: set[str] = set(symbols)
+        self._unkept: set[str] = set()
+        self._kept_at = 0
+        self._wake = asyncio.Event()
+
+    # The book inside a transaction
+
+    async def begin(self, work: Work) -> Book:
+        """The book, up to the present time of a unit of work."""
+        if self._book is None:
+            self._book = await tables.load(work.session, self._symbols, work.now)
+            self._reported_version = -1
+        orders.pass_time(self._book, work.now)
+        return self._book
+
+    async def finish(self, work: Work, book: Book, lazy: bool = False) -> None:
+        """Writes and tells what was done. `lazy`: prices that changed and nothing else may be written later."""
+        changes, told = book.changes, book.told
+        book.changes, book.told = Changes(), Told()
+        self._moved |= changes.prices
+        if lazy and changes.only_prices and work.now - self._kept_at < PRICES_KEPT_MS:
+            self._unkept |= changes.prices
+            return
+        if changes.prices or self._unkept:
+            changes.prices |= self._unkept
+            self._unkept = set()
+            self._kept_at = work.now
+        for event in told.events(book.account_row):
+            work.emit(TOPIC, event)
+        await tables.save(work.session, book, changes)
+
+    @asynccontextmanager
+    async def transaction(self, lazy: bool = False) -> AsyncIterator[tuple[Book, Work]]:
+        """One transaction of the venue's own: a request, a tick, a look at the clock."""
+        async with self.store.work() as work:
+            book = await self.begin(work)
+            yield book, work
+            await self.finish(work, book, lazy)
+        if self._moved:
+            self._wake.set()
+
+    def forget(self) -> None:
+        self._book = None
+
+    # What the gateway asks
+
+    async def carry_out(self, table: CopyTable, work: Work) -> None:
+        book = await self.begin(work)
+        copies.carry_out(book, table, await tables.answers(work.session, copies.keys(table)))
+        await self.finish(work, book)
+
+    async def sync(self, request: SyncAccounts, work: Work) -> None:
+        book = await self.begin(work)
+        await self.finish(work, book)
+        for login in request.logins:
+            for event in held(book, login, request.request):
+                work.emit(TOPIC, event)
+
+    async def settle(self, request: BalancesRequested, work: Work) -> None:
+        book = await self.begin(work)
+        known = await tables.answers(work.session, (row.client_id for row in request.rows))
+        balances.settle_all(book, request.rows, known)
+        await self.finish(work, book)
+
+    async def follow(self, change: ConfigEvent, work: Work) -> None:
+        if not isinstance(change, FollowerSaved | FollowerDeleted | HaltSaved):
+            return
+        book = await self.begin(work)
+        if isinstance(change, FollowerSaved):
+            book.manual[change.follower.login] = change.follower.manual_trading_mode
+        elif isinstance(change, FollowerDeleted):
+            book.manual.pop(change.follower.login, None)
+        else:
+            _take_halt(book, change.halt)
+        book.changes.rules = True
+        await self.finish(work, book)
+
+    async def forget_config(self, work: Work) -> None:
+        book = await self.begin(work)
+        book.manual.clear()
+        book.halts.clear()
+        book.changes.rules = True
+        await self.finish(work, book)
+
+    async def snapshot(self, work: Work) -> None:
+        book = await self.begin(work)
+        await self.finish(work, book)
+        work.emit(TOPIC, SymbolsChanged.of([book.market.row(name) for name in book.market.symbols]))
+        if book.accounts:
+            work.emit(TOPIC, AccountsChanged.of([book.account_row(login) for login in book.accounts]))
+        for account in book.accounts.values():
+            if account.positions or account.pending:
+                for event in held(book, account.login):
+                    work.emit(TOPIC, event)
+
+    # What it does by itself
+
+    async def prepare(self) -> None:
+        """At start: tells symbols that are new or whose settings are not those that were told last."""
+        async with self.transaction() as (book, work):
+            told = await tables.told_settings(work.session)
+            changed = []
+            for name in book.market.symbols:
+                row = book.market.row(name)
+                settings = row_json(row[:-2])
+                if told.get(name) != settings:
+                    await tables.save_settings(work.session, book.market, name, settings)
+                    changed.append(row)
+            if changed:
+                work.emit(TOPIC, SymbolsChanged.of(changed))
+
+    async def tend(self) -> None:
+        """For ever: lets time pass, and reports accounts whose equity moved."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            try:
+                await self.look()
+            except (OperationalError, InterfaceError, OSError) as fault:
+                log.warning("the venue waits for its store", fault=repr(fault))
+
+    async def look(self) -> None:
+        """One look at the clock: expiries, swaps, and, when it is time, the report of equities."""
+        now, book = self.store.clock(), self._book
+        report = now - self._reported_at >= self._report_ms
+        moved = book is None or book.market.version != self._reported_version
+        if book is not None and not orders.due(book, now) and not (report and moved):
+            return
+        async with self.transaction() as (book, _):
+            if report and moved:
+                self._reported_at, self._reported_version = now, book.market.version
+                for login in book.moved_accounts():
+                    book.told.touch(login)
+
+    async def tell_prices(self, send: Callable[[Prices], Awaitable[None]]) -> None:
+        """For ever: sends the latest prices as they change, outside of any transaction, and all of them from time to time."""
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), PRICES_AGAIN_S)
+            except TimeoutError:
+                self._moved = set(self._symbols)
+            self._wake.clear()
+            if self._book is None:
+                continue
+            moved, self._moved = self._moved, set()
+            await send(prices_of(self._book, moved))
+
+
+def prices_of(book: Book, symbols: set[str]) -> Prices:
+    """The latest prices as `market.price` tells them."""
+    market = book.market
+    return Prices(rows=tuple(PriceRow(name, *market.quotes[name], market.changed_ms[name]) for name in sorted(symbols)))
+
+
+def held(book: Book, login: int, request: str = "") -> list[AccountPositions]:
+    """All positions and pending orders of an account, in events of at most 500 of each; one empty event when there are none."""
+    account: Account | None = book.accounts.get(login)
+    positions = list(account.positions.values()) if account else []
+    pending = [orders.pending_row(book, order) for order in account.pending.values()] if account else []
+    rows = [
+        HeldRow(p.order, p.symbol, p.side, p.initial, p.volume, p.price, p.sl, p.tp, p.version, p.client_id, p.opened_ms) for p in positions
+    ]
+    starts = range(0, max(1, len(rows), len(pending)), ROWS_PER_ENTRY)
+    return [
+        AccountPositions.of(
+            rows[start : start + ROWS_PER_ENTRY],
+            login=login,
+            pending=tuple(pending[start : start + ROWS_PER_ENTRY]),
+            request=request,
+            first=start == starts[0],
+            last=start == starts[-1],
+        )
+        for start in starts
+    ]
+
+
+def _take_halt(book: Book, halt: Halt) -> None:
+    if halt.active:
+        book.halts[halt.id] = HaltState(halt.id, halt.scope, halt.key, halt.mode)
+    else:
+        book.halts.pop(halt.id, None)

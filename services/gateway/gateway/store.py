@@ -1,0 +1,329 @@
+"""The paper venue's tables, and the few functions that read the whole book from them and write a transaction's changes to them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from shared.contracts.config import ManualTradingMode
+from shared.store.engine import ExactDecimal
+from shared.store.outbox import log_metadata, upsert
+from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from gateway.decide import DAY_MS, Quote
+from gateway.paper import orders
+from gateway.paper.book import Book
+from gateway.paper.market import GROUPS, Market, Symbol
+from gateway.paper.records import Account, Answer, Changes, Deal, HaltState, Operation, Pending, Position
+
+METADATA = log_metadata()
+FIRST_LOGIN = 100_001
+FIRST_TICKET = 1_000_001
+KEY_LENGTH = 100
+
+
+class Base(SQLModel, registry=registry(metadata=METADATA)):
+    """The base of the gateway's tables: they share one MetaData with the log's."""
+
+
+def _id() -> Any:
+    return Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
+def _big() -> Any:
+    return Field(sa_type=BigInteger)
+
+
+def _text(length: int, *, primary: bool = False) -> Any:
+    return Field(sa_column=Column(String(length), primary_key=primary, nullable=False))
+
+
+def _amount() -> Any:
+    return Field(sa_type=ExactDecimal)
+
+
+class AccountRecord(Base, table=True):
+    """A customer's account."""
+
+    __tablename__ = "account"
+    login: int = _id()
+    customer_id: int = _big()
+    group_name: str = _text(32)
+    leverage: int
+    balance: Decimal = _amount()
+    credit: Decimal = _amount()
+    opened_ms: int = _big()
+
+
+class PositionRecord(Base, table=True):
+    """An open position. A closed one is told by its deals."""
+
+    __tablename__ = "position"
+    order: int = _id()
+    login: int = _big()
+    symbol: str = _text(32)
+    side: str = _text(4)
+    initial: int = _big()
+    volume: int = _big()
+    price: Decimal = _amount()
+    sl: Decimal = _amount()
+    tp: Decimal = _amount()
+    version: int
+    client_id: str = _text(KEY_LENGTH)
+    reason: str = _text(32)
+    leverage: int
+    commission: Decimal = _amount()
+    swap: Decimal = _amount()
+    opened_ms: int = _big()
+
+
+class PendingRecord(Base, table=True):
+    """A pending order that waits."""
+
+    __tablename__ = "pending"
+    order: int = _id()
+    login: int = _big()
+    symbol: str = _text(32)
+    side: str = _text(4)
+    kind: str = _text(16)
+    volume: int = _big()
+    price: Decimal = _amount()
+    limit_price: Decimal = _amount()
+    sl: Decimal = _amount()
+    tp: Decimal = _amount()
+    expires_ms: int = _big()
+    version: int
+    client_id: str = _text(KEY_LENGTH)
+    reason: str = _text(32)
+    master: int = _big()
+    armed: bool
+
+
+class DealRecord(Base, table=True):
+    """A fill."""
+
+    __tablename__ = "deal"
+    deal: int = _id()
+    order: int = _big()
+    login: int = Field(sa_type=BigInteger, index=True)
+    symbol: str = _text(32)
+    side: str = _text(4)
+    entry: str = _text(3)
+    volume: int = _big()
+    price: Decimal = _amount()
+    profit: Decimal = _amount()
+    commission: Decimal = _amount()
+    swap: Decimal = _amount()
+    reason: str = _text(32)
+    client_id: str = _text(KEY_LENGTH)
+    time_ms: int = _big()
+
+
+class OperationRecord(Base, table=True):
+    """A balance operation."""
+
+    __tablename__ = "operation"
+    id: int = _id()
+    login: int = Field(sa_type=BigInteger, index=True)
+    operation: str = _text(32)
+    amount: Decimal = _amount()
+    reason: str = _text(64)
+    client_id: str = _text(KEY_LENGTH)
+    api_data: str = Field(sa_type=Text)
+    time_ms: int = _big()
+
+
+class AnswerRecord(Base, table=True):
+    """What was answered to a client's own id."""
+
+    __tablename__ = "answer"
+    key: str = _text(KEY_LENGTH, primary=True)
+    kind: str = _text(32)
+    row: str = Field(sa_type=Text)
+    request: str = Field(sa_type=Text)
+
+
+class PriceRecord(Base, table=True):
+    """A symbol's last price, and its settings as they were last told."""
+
+    __tablename__ = "price"
+    symbol: str = _text(32, primary=True)
+    bid: Decimal = _amount()
+    ask: Decimal = _amount()
+    changed_ms: int = _big()
+    settings: str = Field(sa_type=Text)
+
+
+class HaltRecord(Base, table=True):
+    """A stop of copying that holds."""
+
+    __tablename__ = "halt"
+    id: int = _id()
+    scope: str = _text(16)
+    key: str = _text(64)
+    mode: str = _text(16)
+
+
+class ManualRecord(Base, table=True):
+    """A follower's manual trading mode."""
+
+    __tablename__ = "manual"
+    login: int = _id()
+    mode: int
+
+
+class NumberRecord(Base, table=True):
+    """The venue's counters: the next login and ticket, the day up to which swap was charged, when the feed began."""
+
+    __tablename__ = "venue_number"
+    name: str = _text(16, primary=True)
+    value: int = _big()
+
+
+ACCOUNT, POSITION, PENDING = METADATA.tables["account"], METADATA.tables["position"], METADATA.tables["pending"]
+DEAL, OPERATION, ANSWER = METADATA.tables["deal"], METADATA.tables["operation"], METADATA.tables["answer"]
+PRICE, HALT, MANUAL = METADATA.tables["price"], METADATA.tables["halt"], METADATA.tables["manual"]
+NUMBER = METADATA.tables["venue_number"]
+
+
+async def load(session: AsyncSession, symbols: Mapping[str, Symbol], now: int) -> Book:
+    """The book as it was last committed. Orders in a symbol that is no longer traded are left where they are."""
+    market = Market(symbols)
+    for row in await _all(session, PRICE):
+        if row["symbol"] in market.symbols:
+            market.set(row["symbol"], Quote(row["bid"], row["ask"]), row["changed_ms"])
+    numbers = {row["name"]: row["value"] for row in await _all(session, NUMBER)}
+    today = now // DAY_MS
+    book = Book(market, numbers.get("login", FIRST_LOGIN), numbers.get("ticket", FIRST_TICKET), numbers.get("day", today))
+    book.now = now
+    book.feed_ms = numbers.get("feed", 0)
+    for row in await _all(session, ACCOUNT):
+        row["group"] = GROUPS[row.pop("group_name")]
+        book.accounts[row["login"]] = Account(**row)
+    for row in await _all(session, POSITION):
+        if row["symbol"] in market.symbols:
+            book.enter(Position(**row))
+    for row in await _all(session, PENDING):
+        if row["symbol"] in market.symbols:
+            orders.rest(book, Pending(**row))
+    for row in await _all(session, HALT):
+        book.halts[row["id"]] = HaltState(**row)
+    book.manual = {row["login"]: ManualTradingMode(row["mode"]) for row in await _all(session, MANUAL)}
+    return book
+
+
+async def save(session: AsyncSession, book: Book, changes: Changes) -> None:
+    """Writes what changed in the book, in bulk."""
+    await _put(session, ACCOUNT, "login", _account_rows(book, changes.accounts))
+    await _put(session, POSITION, "order", _order_rows(changes.positions, book.positions))
+    await _put(session, PENDING, "order", _order_rows(changes.pending, book.pending))
+    for table, rows in ((DEAL, changes.deals), (OPERATION, changes.operations), (ANSWER, list(changes.answers.values()))):
+        if rows:
+            await session.execute(insert(table), [row._asdict() for row in rows])
+    if changes.prices:
+        quotes = book.market.quotes
+        prices = [
+            {"b_symbol": name, "bid": quotes[name].bid, "ask": quotes[name].ask, "changed_ms": book.market.changed_ms[name]}
+            for name in sorted(changes.prices)
+        ]
+        await session.execute(_update(PRICE, "symbol"), prices)
+    if changes.numbers:
+        await _put_numbers(session, {"login": book.next_login, "ticket": book.next_ticket, "day": book.day, "feed": book.feed_ms})
+    if changes.rules:
+        await session.execute(delete(HALT))
+        await session.execute(delete(MANUAL))
+        if book.halts:
+            await session.execute(insert(HALT), [halt._asdict() for halt in book.halts.values()])
+        if book.manual:
+            await session.execute(insert(MANUAL), [{"login": login, "mode": int(mode)} for login, mode in book.manual.items()])
+
+
+async def answers(session: AsyncSession, keys: Iterable[str]) -> dict[str, Answer]:
+    """What was answered before under these ids."""
+    wanted = list(dict.fromkeys(keys))
+    if not wanted:
+        return {}
+    found = await session.execute(select(ANSWER).where(ANSWER.c.key.in_(wanted)))
+    return {row.key: Answer(**row._mapping) for row in found}
+
+
+async def history(session: AsyncSession, login: int) -> tuple[list[Deal], list[Operation]]:
+    """An account's deals and balance operations, oldest first."""
+    deals = await session.execute(select(DEAL).where(DEAL.c.login == login).order_by(DEAL.c.deal))
+    operations = await session.execute(select(OPERATION).where(OPERATION.c.login == login).order_by(OPERATION.c.id))
+    return [Deal(**row._mapping) for row in deals], [Operation(**row._mapping) for row in operations]
+
+
+async def told_settings(session: AsyncSession) -> dict[str, str]:
+    """Each symbol's settings as they were last told."""
+    return dict((await session.execute(select(PRICE.c.symbol, PRICE.c.settings))).tuples().all())
+
+
+async def save_settings(session: AsyncSession, market: Market, name: str, settings: str) -> None:
+    """Keeps a symbol's settings and, for a new one, its first price."""
+    quote = market.quotes[name]
+    values = {"symbol": name, "bid": quote.bid, "ask": quote.ask, "changed_ms": market.changed_ms[name], "settings": settings}
+    statement = upsert(session, PRICE).values(values)
+    await session.execute(statement.on_conflict_do_update(index_elements=["symbol"], set_={"settings": settings}))
+
+
+def _account_rows(book: Book, changed: Mapping[int, bool]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]:
+    new: list[dict[str, Any]] = []
+    old: list[dict[str, Any]] = []
+    for login, is_new in changed.items():
+        account = book.accounts[login]
+        row = {
+            "login": login,
+            "customer_id": account.customer_id,
+            "group_name": account.group.name,
+            "leverage": account.leverage,
+            "balance": account.balance,
+            "credit": account.credit,
+            "opened_ms": account.opened_ms,
+        }
+        (new if is_new else old).append(row)
+    return new, old, []
+
+
+def _order_rows(
+    changed: Mapping[int, bool], present: Mapping[int, Position] | Mapping[int, Pending]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]:
+    new: list[dict[str, Any]] = []
+    old: list[dict[str, Any]] = []
+    gone: list[int] = []
+    for number, is_new in changed.items():
+        order = present.get(number)
+        if order is None:
+            gone.append(number)
+        else:
+            (new if is_new else old).append({field.name: getattr(order, field.name) for field in fields(order)})
+    return new, old, gone
+
+
+async def _put(session: AsyncSession, table: Table, key: str, rows: tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]) -> None:
+    new, old, gone = rows
+    if gone:
+        await session.execute(delete(table).where(table.c[key] == bindparam("b_key")), [{"b_key": number} for number in gone])
+    if old:
+        changed = [{f"b_{key}": row.pop(key)} | row for row in old]
+        await session.execute(_update(table, key), changed)
+    if new:
+        await session.execute(insert(table), new)
+
+
+def _update(table: Table, key: str) -> Any:
+    """An update of the row whose key is `b_<key>`, to be run with many rows."""
+    return update(table).where(table.c[key] == bindparam(f"b_{key}"))
+
+
+async def _put_numbers(session: AsyncSession, numbers: Mapping[str, int]) -> None:
+    for name, value in numbers.items():
+        statement = upsert(session, NUMBER).values(name=name, value=value)
+        await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+
+
+async def _all(session: AsyncSession, table: Table) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in await session.execute(select(table).order_by(*table.primary_key.columns))]
