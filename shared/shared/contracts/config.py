@@ -188,6 +188,14 @@ class RewardPolicy(State):
     payout_account_login: int
     hwm_enabled: int = 0
     valid_from_ms: int = 0
+    hwm_basis: Literal["", "cumulative", "gross_equity", "nav_per_share", "period"] = ""
+    """What a performance fee's mark is measured in; empty: the service's setting."""
+    netting: Literal["none", "daily", "weekly", "monthly"] = "none"
+    """PROFIT_SHARE_PER_TRADE: shares are withheld and settled net of the losses of each such period."""
+    rebate_sides: Literal["both", "open", "close"] = "both"
+    """VOLUME_REBATE: which fills of the follower count."""
+    fee_cap: Amount = Decimal(0)
+    """Most that one accrual may come to, in `currency` (0: no cap)."""
 
 
 class Halt(State):

@@ -108,6 +108,25 @@ class SharingChanged(TableEvent):
     rows: tuple[SharingRow, ...]
 
 
-RewardEvent = Annotated[AccrualsChanged | BalancesRequested | SharingChanged, Field(discriminator="type")]
+class StandingRow(NamedTuple):
+    """Whether a subscription's prepaid fees are paid: `good`, `close_only` (past due: no opens) or `disabled`; `accrual` is the unpaid one."""
+
+    subscription: int
+    follower_login: int
+    master_login: int
+    standing: Literal["good", "close_only", "disabled"]
+    accrual: int
+    since_ms: int
+
+
+class StandingsChanged(TableEvent):
+    """Subscriptions whose standing has changed. Who opens copies or shows subscriptions follows it."""
+
+    type: Literal["standing.changed"] = "standing.changed"
+    structure: tuple[str, ...] = StandingRow._fields
+    rows: tuple[StandingRow, ...]
+
+
+RewardEvent = Annotated[AccrualsChanged | BalancesRequested | SharingChanged | StandingsChanged, Field(discriminator="type")]
 
 REWARD_EVENTS: TypeAdapter[RewardEvent] = TypeAdapter(RewardEvent)
