@@ -1,0 +1,58 @@
+"""Runs the rewards service."""
+
+import asyncio
+
+import structlog
+from shared.bus.broker import Bus
+from shared.bus.reader import SURROUNDINGS
+from shared.contracts import config, rewards, trades
+from shared.service import Parts, Read, run
+from shared.store.work import Store
+
+from rewards.flow import Rewards
+from rewards.settings import RewardsSettings
+
+log = structlog.get_logger()
+
+READS = (config.TOPIC, trades.TOPIC)
+CALM_TURNS = 3
+"""Turns of the timer without a backlog after which the topics count as read to their end: a lag is looked at each second."""
+
+
+async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
+    """The service's parts: two topics, one written topic, and the timer."""
+    service = Rewards(settings)
+    async with store.work() as work:
+        await service.known(work)
+
+    async def timer() -> None:
+        calm = 0
+        while True:
+            await asyncio.sleep(settings.timer_s)
+            lag = bus.lag()
+            read_whole = all(lag.get(topic, 1) == 0 for topic in READS) and not bus.stuck()
+            calm = calm + 1 if read_whole else 0
+            try:
+                more = True
+                while more:
+                    async with store.work() as work:
+                        more = await service.tick(work, calm >= CALM_TURNS)
+            except SURROUNDINGS as fault:
+                log.warning("the timer waits for its surroundings", fault=repr(fault))
+
+    return Parts(
+        reads={config.TOPIC: Read(config.ConfigEvent, service.on_config), trades.TOPIC: Read(trades.TradeEvent, service.on_trades)},
+        writes={rewards.TOPIC: service.snapshot},
+        tasks=[timer],
+        on_prices=service.on_prices,
+        forget=service.forget,
+    )
+
+
+def main() -> None:
+    settings = RewardsSettings()
+    run("rewards", settings, lambda store, bus: build(settings, store, bus), writes=(rewards.TOPIC,))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""Reads and writes the tables of the rewards service; nothing here decides anything."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+from shared.contracts.config import RewardPolicy
+from shared.contracts.rewards import SharingRow, StandingRow
+from shared.store.outbox import upsert
+from sqlalchemy import Table, bindparam, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from rewards import ledger, tables
+from rewards.decide import Accrual, Slice, accrual_id
+from rewards.known import Account, Known, Symbol
+from rewards.settle import FINAL
+from rewards.tables import METADATA
+from rewards.terms import Master, Subscription, Switch, Version
+
+__all__ = ["METADATA"]
+
+CHUNK = 500
+ACCRUAL_COLUMNS = [tables.accrual.c[one.name] for one in fields(Accrual)]
+CHANGING = ("phase", "updated_ms", "payout_amount", "payout_currency", "inputs", "reason", "charge_order", "payout_order")
+CHANGING_TOO = ("withheld", "pay_amount", "tries", "next_ms")
+
+T = TypeVar("T")
+
+
+class Trade(NamedTuple):
+    """A fill of a copied position, in the columns of its table."""
+
+    order: int
+    deal: int
+    subscription_id: int
+    login: int
+    symbol: str
+    side: str
+    volume: int
+    volume_per_lot: int
+    open_volume: int
+    price: Decimal
+    profit: Decimal
+    commission: Decimal
+    swap: Decimal
+    time_ms: int
+    booked_ms: int
+
+    @property
+    def slice(self) -> Slice:
+        return Slice(self.order, self.deal, self.symbol, self.volume, self.profit, self.commission, self.swap, self.time_ms)
+
+
+TRADE_COLUMNS = [tables.trade.c[name] for name in Trade._fields]
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values in lists that fit one statement."""
+    whole = list(values)
+    for start in range(0, len(whole), CHUNK):
+        yield whole[start : start + CHUNK]
+
+
+async def _put(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows, or replaces those that are there, by primary key."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    statement = upsert(session, table)
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
+
+
+async def load(session: AsyncSession) -> Known:
+    """Everything that memory keeps."""
+    known = Known()
+    for row in (await session.execute(select(tables.master))).all():
+        known.masters[row.login] = Master(row.login, row.id, row.customer_id, row.version, row.gone_ms)
+    for row in (await session.execute(select(tables.policy).order_by(tables.policy.c.version))).all():
+        known.master(row.master_login).policies.append(Version(RewardPolicy.model_validate_json(row.body), row.gone_ms))
+    for row in (await session.execute(select(tables.subscription))).all():
+        known.add(Subscription(row.id, row.master_login, row.follower_login, row.version, row.created_ms, row.gone_ms))
+    for row in (await session.execute(select(tables.activity).order_by(tables.activity.c.from_ms))).all():
+        switch = known.master(row.key).running if row.kind == "master" else known.subscriptions[row.key].active
+        switch.since.append(row.from_ms)
+        switch.values.append(bool(row.active))
+    for row in (await session.execute(select(tables.account))).all():
+        known.accounts[row.login] = Account(*row)
+    for row in (await session.execute(select(tables.symbol))).all():
+        known.symbols[row.symbol] = Symbol(*row)
+    for row in (await session.execute(select(tables.billing))).all():
+        known.cursors.setdefault(row.subscription_id, {})[row.reward_type] = row.cursor_ms
+    return known
+
+
+async def save_master(session: AsyncSession, master: Master) -> None:
+    row = {"login": master.login, "id": master.id, "customer_id": master.customer_id, "version": master.version, "gone_ms": master.gone_ms}
+    await _put(session, tables.master, [row])
+    await _save_switch(session, "master", master.login, master.running)
+    rows = [
+        {
+            "id": version.policy.id,
+            "version": version.policy.version,
+            "master_login": master.login,
+            "gone_ms": version.gone_ms,
+            "body": version.policy.model_dump_json(),
+        }
+        for version in master.policies
+    ]
+    await _put(session, tables.policy, rows)
+
+
+async def save_subscription(session: AsyncSession, subscription: Subscription) -> None:
+    row = {name: getattr(subscription, name) for name in ("id", "master_login", "follower_login", "version", "created_ms", "gone_ms")}
+    await _put(session, tables.subscription, [row])
+    await _save_switch(session, "subscription", subscription.id, subscription.active)
+
+
+async def _save_switch(session: AsyncSession, kind: str, key: int, switch: Switch) -> None:
+    spans = zip(switch.since, switch.values, strict=True)
+    await _put(session, tables.activity, [{"kind": kind, "key": key, "from_ms": at, "active": int(on)} for at, on in spans])
+
+
+async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> None:
+    await _put(session, tables.account, [asdict(one) for one in accounts])
+
+
+async def save_symbols(session: AsyncSession, symbols: Iterable[Symbol]) -> None:
+    await _put(session, tables.symbol, [one._asdict() for one in symbols])
+
+
+async def trades_of(session: AsyncSession, orders: Iterable[int]) -> dict[int, list[Trade]]:
+    """All fills of some positions, each position's in order."""
+    found: dict[int, list[Trade]] = {}
+    for some in chunks(orders):
+        statement = select(*TRADE_COLUMNS).where(tables.trade.c.order.in_(some)).order_by(tables.trade.c.time_ms, tables.trade.c.deal)
+        for row in (await session.execute(statement)).all():
+            found.setdefault(row.order, []).append(Trade(*row))
+    return found
+
+
+async def add_trades(session: AsyncSession, trades: Sequence[Trade]) -> None:
+    if trades:
+        await session.execute(insert(tables.trade), [one._asdict() for one in trades])
+
+
+async def save_open_volumes(session: AsyncSession, left: Mapping[int, int]) -> None:
+    """What is left of some positions' opening volume, by order."""
+    if left:
+        statement = update(tables.trade).where(tables.trade.c.order == bindparam("at_order"), tables.trade.c.deal == 0)
+        rows = [{"at_order": order, "now_open": volume} for order, volume in left.items()]
+        connection = await session.connection()
+        await connection.execute(statement.values(open_volume=bindparam("now_open")), rows)
+
+
+async def new_accruals(session: AsyncSession, accruals: Iterable[Accrual]) -> list[Accrual]:
+    """Those whose key is new, each with an id that no other has; not written yet."""
+    fresh = {one.key: one for one in accruals}
+    for some in chunks(list(fresh.values())):
+        waiting, attempt = some, 0
+        while waiting:
+            ids, keys = [one.id for one in waiting], [one.key for one in waiting]
+            statement = select(tables.accrual.c.id, tables.accrual.c.key)
+            statement = statement.where(or_(tables.accrual.c.id.in_(ids), tables.accrual.c.key.in_(keys)))
+            taken: dict[int, str] = {row.id: row.key for row in (await session.execute(statement)).all()}
+            for key in set(taken.values()) & set(keys):
+                fresh.pop(key, None)
+            attempt += 1
+            waiting = [one for one in waiting if one.key in fresh and one.id in taken]
+            for one in waiting:
+                one.id = accrual_id(one.key, attempt)
+    return list(fresh.values())
+
+
+async def add_accruals(session: AsyncSession, accruals: Iterable[Accrual]) -> None:
+    rows = [asdict(one) for one in accruals]
+    if rows:
+        await session.execute(insert(tables.accrual), rows)
+
+
+async def accruals_by_id(session: AsyncSession, ids: Iterable[int]) -> dict[int, Accrual]:
+    found: dict[int, Accrual] = {}
+    for some in chunks(ids):
+        statement = select(*ACCRUAL_COLUMNS).where(tables.accrual.c.id.in_(some))
+        found |= {row.id: Accrual(*row) for row in (await session.execute(statement)).all()}
+    return found
+
+
+async def accruals_where(session: AsyncSession, *conditions: Any, limit: int | None = None) -> list[Accrual]:
+    """Accruals in the order in which their periods ended."""
+    statement = select(*ACCRUAL_COLUMNS).where(*conditions).order_by(tables.accrual.c.period_to, tables.accrual.c.id)
+    return [Accrual(*row) for row in (await session.execute(statement.limit(limit))).all()]
+
+
+async def due_accruals(session: AsyncSession, now: int, limit: int = CHUNK) -> list[Accrual]:
+    """Accruals for which something is to be done without an answer."""
+    statement = select(*ACCRUAL_COLUMNS).where(tables.accrual.c.next_ms <= now).order_by(tables.accrual.c.next_ms).limit(limit)
+    return [Accrual(*row) for row in (await session.execute(statement)).all()]
+
+
+async def save_accruals(session: AsyncSession, accruals: Sequence[Accrual]) -> None:
+    """Writes what changes in an accrual's life."""
+    if not accruals:
+        return
+    names = CHANGING + CHANGING_TOO
+    statement = update(tables.accrual).where(tables.accrual.c.id == bindparam("at_id"))
+    statement = statement.values({name: bindparam(f"new_{name}") for name in names})
+    rows = [{"at_id": one.id} | {f"new_{name}": getattr(one, name) for name in names} for one in accruals]
+    connection = await session.connection()
+    await connection.execute(statement, rows)
+
+
+async def accruals_to_tell(session: AsyncSession, since_ms: int, after: int) -> list[Accrual]:
+    """A snapshot's accruals, by id: those not final, and those that changed lately."""
+    table = tables.accrual
+    wanted = or_(table.c.phase.not_in([str(phase) for phase in FINAL]), table.c.updated_ms >= since_ms)
+    statement = select(*ACCRUAL_COLUMNS).where(wanted, table.c.id > after).order_by(table.c.id).limit(CHUNK)
+    return [Accrual(*row) for row in (await session.execute(statement)).all()]
+
+
+async def last_entry(session: AsyncSession) -> ledger.Entry | None:
+    row = (await session.execute(select(tables.journal).order_by(tables.journal.c.sequence.desc()).limit(1))).first()
+    return ledger.Entry(*row) if row else None
+
+
+async def append_journal(session: AsyncSession, entries: Sequence[ledger.Entry]) -> None:
+    """Adds entries to the journal, and to the balances that are kept beside it."""
+    if not entries:
+        return
+    await session.execute(insert(tables.journal), [one._asdict() for one in entries])
+    rows = [{"account": account, "currency": currency, "amount": amount} for (account, currency), amount in ledger.fold(entries).items()]
+    statement = upsert(session, tables.balance)
+    kept = tables.balance.c.amount + statement.excluded.amount
+    await session.execute(statement.on_conflict_do_update(index_elements=["account", "currency"], set_={"amount": kept}), rows)
+
+
+async def balances(session: AsyncSession) -> dict[tuple[str, str], int]:
+    """Every balance that is kept, in minor units; accounts that stand at 0 are left out."""
+    rows = (await session.execute(select(tables.balance).where(tables.balance.c.amount != 0))).all()
+    return {(row.account, row.currency): row.amount for row in rows}
+
+
+async def sharing_of(session: AsyncSession, subscriptions: Iterable[int]) -> dict[int, SharingRow]:
+    found: dict[int, SharingRow] = {}
+    for some in chunks(subscriptions):
+        rows = (await session.execute(select(tables.sharing).where(tables.sharing.c.subscription_id.in_(some)))).all()
+        found |= {row.subscription_id: SharingRow(*row) for row in rows}
+    return found
+
+
+async def all_sharing(session: AsyncSession, after: int) -> list[SharingRow]:
+    statement = select(tables.sharing).where(tables.sharing.c.subscription_id > after).order_by(tables.sharing.c.subscription_id)
+    return [SharingRow(*row) for row in (await session.execute(statement.limit(CHUNK))).all()]
+
+
+async def save_sharing(session: AsyncSession, rows: Sequence[SharingRow]) -> None:
+    await _put(session, tables.sharing, [{"subscription_id": row.subscription} | row._asdict() for row in rows])
+
+
+async def standings(session: AsyncSession) -> dict[int, StandingRow]:
+    """Subscriptions whose standing is not good, without the logins."""
+    rows = (await session.execute(select(tables.standing).where(tables.standing.c.standing != "good"))).all()
+    return {row.subscription_id: StandingRow(row.subscription_id, 0, 0, row.standing, row.accrual, row.since_ms) for row in rows}
+
+
+async def save_standings(session: AsyncSession, rows: Sequence[StandingRow]) -> None:
+    values = [
+        {"subscription_id": row.subscription, "standing": row.standing, "accrual": row.accrual, "since_ms": row.since_ms} for row in rows
+    ]
+    await _put(session, tables.standing, values)
