@@ -3,9 +3,11 @@
 # ruff: noqa: PLC0415  (what a command needs is slow to load: only that command waits for it)
 
 import asyncio
+import contextlib
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +72,25 @@ def up(
     asyncio.run(run_up(home_of(home), wanted, demo))
 
 
+@app.command("demo")
+def demo_command(home: HomeOption = DEFAULT_HOME) -> None:
+    """Let masters and followers trade on a stack that runs already, until Ctrl-C (`up` does so by itself, in a process of its own).
+
+    The stack has to have a moving price feed: `lockstep up` without --no-demo. What was made is kept in HOME/demo.json.
+
+    Example: lockstep demo --home /tmp/try
+    """
+    from lockstep.demo import Demo
+    from lockstep.screen import Screen
+
+    where = home_of(home)
+    where.known_secret()
+    screen = Screen()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(Demo(where, screen.figures, screen.say).run())
+    screen.close()
+
+
 @token.command("customer")
 def token_customer(customer_id: Annotated[int, typer.Argument(metavar="ID", min=1)], home: HomeOption = DEFAULT_HOME) -> None:
     """Print a customer's session token.
@@ -81,15 +102,28 @@ def token_customer(customer_id: Annotated[int, typer.Argument(metavar="ID", min=
     print(issued(home_of(home), "customer", str(customer_id)))
 
 
+class Role(StrEnum):
+    """What a back-office session may do."""
+
+    MANAGER = "manager"
+    ADMIN = "admin"
+    DEALER = "dealer"
+    READ_ONLY = "read-only"
+
+
 @token.command("manager")
-def token_manager(name: Annotated[str, typer.Argument(metavar="NAME")], home: HomeOption = DEFAULT_HOME) -> None:
+def token_manager(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    home: HomeOption = DEFAULT_HOME,
+    role: Annotated[Role, typer.Option(help="What the session may do.")] = Role.MANAGER,
+) -> None:
     """Print a manager's session token.
 
     Example: lockstep token manager anna
     """
     from lockstep.sessions import issued
 
-    print(issued(home_of(home), "manager", name))
+    print(issued(home_of(home), role.value, name))
 
 
 @letters.command("list")

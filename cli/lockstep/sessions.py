@@ -2,11 +2,11 @@
 
 import time
 
-from api.auth import issue_token
+from api.auth import ADMIN, CUSTOMER, DEALER, MANAGER, READ_ONLY, issue_token
 
 from lockstep.stack import Home
 
-KINDS = {"customer": "SESSION_CUSTOMER", "manager": "SESSION_MANAGER"}
+KINDS = {"customer": CUSTOMER, "manager": MANAGER, "admin": ADMIN, "dealer": DEALER, "read-only": READ_ONLY}
 TTL_S = 30 * 86_400
 
 
