@@ -53,7 +53,8 @@ class Loopback:
         tasks = [asyncio.create_task(self._hand_on(topic, reader)) for topic, reader in readers]
         try:
             async with asyncio.timeout(timeout_s):
-                while not await self._settled(readers):  # noqa: ASYNC110
+                # Twice: what one reader's service wrote while the next was looked at is seen the second time.
+                while not (await self._settled(readers) and await self._settled(readers)):  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
         finally:
             for task in tasks:
