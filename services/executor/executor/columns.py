@@ -1,0 +1,187 @@
+"""Subscriptions and accounts as columns of integers: what the executor keeps in memory of a million of them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from executor.store import Subscription, columns_of
+from executor.terms import Rules, Standing
+
+Integers = NDArray[np.int64]
+Places = NDArray[np.intp]
+
+
+class Names:
+    """Short numbers for texts that many rows share (groups, currencies, symbol lists)."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._number: dict[str, int] = {}
+
+    def number(self, name: str) -> int:
+        """The text's number; a new one for a new text."""
+        found = self._number.get(name)
+        if found is None:
+            found = self._number[name] = len(self.all)
+            self.all.append(name)
+        return found
+
+
+class Grid:
+    """Rows of integers that grow, one column a field."""
+
+    def __init__(self, width: int, rows: Sequence[Sequence[int]] = ()) -> None:
+        self.size = len(rows)
+        self._data: Integers = np.array(rows, dtype=np.int64) if rows else np.zeros((0, width), dtype=np.int64)
+
+    @property
+    def data(self) -> Integers:
+        """The rows there are; writing to it writes to the grid."""
+        return self._data[: self.size]
+
+    def append(self, row: Sequence[int]) -> int:
+        """Adds a row; answers its place."""
+        if self.size == len(self._data):
+            grown = np.zeros((max(4, self.size * 3 // 2), self._data.shape[1]), dtype=np.int64)
+            grown[: self.size] = self._data
+            self._data = grown
+        self._data[self.size] = row
+        self.size += 1
+        return self.size - 1
+
+
+ACCOUNT_FIELDS = (
+    "login", "known", "enabled", "demo", "leverage", "balance", "credit", "equity", "free_margin", "positions", "reward_credit",
+    "updated_ms", "group", "currency", "max_masters", "manual_mode", "halted",
+)  # fmt: skip
+A = {name: place for place, name in enumerate(ACCOUNT_FIELDS)}
+
+
+class Accounts:
+    """Accounts that were loaded, with what their follower's settings say: one row each, found by login."""
+
+    def __init__(self) -> None:
+        self.place: dict[int, int] = {}
+        self.grid = Grid(len(ACCOUNT_FIELDS))
+        self.groups = Names()
+        self.currencies = Names()
+
+    def add(self, login: int) -> int:
+        """The place of an account; a new one is not `known` yet."""
+        place = self.place.get(login)
+        if place is None:
+            row = [0] * len(ACCOUNT_FIELDS)
+            row[0], row[A["group"]], row[A["currency"]] = login, self.groups.number(""), self.currencies.number("")
+            place = self.place[login] = self.grid.append(row)
+        return place
+
+    def get(self, login: int, field: str) -> int:
+        """One figure of a loaded account."""
+        return int(self.grid.data[self.place[login], A[field]])
+
+    def set(self, login: int, **fields: int) -> None:
+        """Writes figures of a loaded account."""
+        row = self.grid.data[self.place[login]]
+        for name, value in fields.items():
+            row[A[name]] = value
+
+    def group(self, login: int) -> str:
+        return self.groups.all[self.get(login, "group")]
+
+    def currency(self, login: int) -> str:
+        return self.currencies.all[self.get(login, "currency")]
+
+
+RULES = ("subscription", *(name for name in Rules._fields[1:] if name != "listed"))
+OWN = ("master_login", "follower_login", "created_ms", "deleted", "rank", "symbols", "account", "copies", "stopped")
+S = {name: place for place, name in enumerate((*RULES, *OWN))}
+RULES_BEFORE_LISTED = Rules._fields.index("listed")
+
+_STORED = columns_of(Subscription)
+_FROM_STORE = [_STORED.index("id" if name == "subscription" else name) for name in RULES]
+_REST_FROM_STORE = [_STORED.index(name) for name in ("master_login", "follower_login", "created_ms", "deleted", "rank")]
+_SYMBOLS = _STORED.index("symbols")
+
+
+class Columns:
+    """One master's subscriptions, in the order of their ids."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self.grid = Grid(len(S), rows)
+        self.settings_text: dict[int, str] = {}
+        """The settings of a row as JSON, once it was needed."""
+
+    @property
+    def data(self) -> Integers:
+        return self.grid.data
+
+    def __len__(self) -> int:
+        return self.grid.size
+
+    def find(self, subscription: int) -> int | None:
+        """The place of a subscription."""
+        ids = self.data[:, 0]
+        place = int(np.searchsorted(ids, subscription))
+        return place if place < len(ids) and ids[place] == subscription else None
+
+    def put(self, row: Sequence[int]) -> bool:
+        """Takes a subscription over. False when it does not fit in the order: then the columns have to be loaded anew."""
+        place = self.find(row[0])
+        if place is not None:
+            kept = self.data[place, [S["copies"]]].copy()
+            self.data[place] = row
+            self.data[place, [S["copies"]]] = kept
+            self.settings_text.pop(place, None)
+            return True
+        if len(self) and self.data[-1, 0] > row[0]:
+            return False
+        self.grid.append(row)
+        return True
+
+    def rules(self, place: int, listed: Iterable[int]) -> Rules:
+        """One row as the plain rule takes it; `listed` holds the numbers of the symbol lists that name the signal's symbol."""
+        row = self.data[place].tolist()
+        settings = row[: len(RULES)]
+        settings.insert(RULES_BEFORE_LISTED, int(row[S["symbols"]] in listed))
+        return Rules._make(settings)
+
+    def standing(self, place: int, accounts: Accounts) -> Standing:
+        """Where the follower of a row stands now."""
+        row = self.data[place].tolist()
+        return standing_of(accounts.grid.data[row[S["account"]]].tolist(), row[S["copies"]], row[S["rank"]], row[S["stopped"]])
+
+
+def standing_of(account: Sequence[int], copies: int, rank: int, stopped: int) -> Standing:
+    """An account's figures as the rules take them: credit and reward credit are not equity to size on."""
+    reward = account[A["reward_credit"]]
+    return Standing(
+        known=account[A["known"]],
+        enabled=account[A["enabled"]],
+        demo=account[A["demo"]],
+        equity=account[A["equity"]] - account[A["credit"]] - reward,
+        balance=account[A["balance"]] - reward,
+        free_margin=account[A["free_margin"]],
+        leverage=account[A["leverage"]],
+        positions=account[A["positions"]],
+        updated_ms=account[A["updated_ms"]],
+        copies=copies,
+        rank=rank,
+        max_masters=account[A["max_masters"]],
+        halted=account[A["halted"]],
+        stopped=stopped,
+    )
+
+
+def column_row(stored: Sequence[Any], symbols: int, account: int, copies: int, stopped: int) -> list[int]:
+    """A stored subscription as a row of columns."""
+    row = [stored[place] for place in _FROM_STORE]
+    row += [stored[place] for place in _REST_FROM_STORE]
+    return [*row, symbols, account, copies, stopped]
+
+
+def symbols_of(stored: Sequence[Any]) -> str:
+    """A stored subscription's list of symbols."""
+    text: str = stored[_SYMBOLS]
+    return text

@@ -1,0 +1,214 @@
+"""What customers and managers set: masters, followers, subscriptions, halts, as `copy.config` tells them."""
+
+import json
+
+from shared.contracts.config import Follower, Halt, Master, Subscription, SubscriptionSaved, SubscriptionStatus
+from shared.store.work import Work
+from sqlalchemy import update
+
+from executor import links
+from executor.amounts import bounded, units
+from executor.closing import UNSUBSCRIBED, let_go
+from executor.columns import S
+from executor.desk import Desk, GuardFacts, MasterFacts
+from executor.fanout import fan_out
+from executor.follower_side import symbol_of
+from executor.limits import hold
+from executor.outgoing import Outgoing
+from executor.records import LinkRecord
+from executor.store import Follower as FollowerRow
+from executor.store import Guard as GuardRow
+from executor.store import Halt as HaltRow
+from executor.store import Link, read_rows, table, write_rows
+from executor.store import Master as MasterRow
+from executor.store import Settings as SettingsRow
+from executor.store import Subscription as SubscriptionRow
+
+
+async def master_saved(desk: Desk, master: Master) -> None:
+    """A master as it is now; an older state than the one known changes nothing."""
+    if await _is_old(desk, MasterRow, "login", master.login, master.id, master.version):
+        return
+    row = (master.login, master.id, master.version, master.enabled, int(master.allowed_follower_modes), 0)
+    await write_rows(desk.session, MasterRow, [row], replace=True)
+    desk.memory.masters[master.login] = MasterFacts(master.enabled, int(master.allowed_follower_modes))
+
+
+async def master_deleted(desk: Desk, out: Outgoing, master: Master, close: bool) -> None:
+    """No opens any more; its followers' copies are closed or stay with them, and their subscriptions end."""
+    row = (master.login, master.id, master.version, 0, int(master.allowed_follower_modes), 1)
+    await write_rows(desk.session, MasterRow, [row], replace=True)
+    desk.memory.masters[master.login] = MasterFacts(0, int(master.allowed_follower_modes))
+    await _end_all(desk, out, "master_login", master.login, close)
+
+
+async def follower_saved(desk: Desk, follower: Follower) -> None:
+    """A follower as it is now."""
+    if await _is_old(desk, FollowerRow, "login", follower.login, follower.id, follower.version):
+        return
+    await _put_follower(desk, follower, 0)
+
+
+async def follower_deleted(desk: Desk, out: Outgoing, follower: Follower, close: bool) -> None:
+    """No opens any more; its copies are closed or stay, and its subscriptions end."""
+    await _put_follower(desk, follower, 1)
+    await _end_all(desk, out, "follower_login", follower.login, close)
+
+
+async def _put_follower(desk: Desk, follower: Follower, deleted: int) -> None:
+    most, mode = bounded(follower.max_master_count), int(follower.manual_trading_mode)
+    row = (follower.login, follower.id, follower.version, follower.enabled, mode, most, deleted)
+    await write_rows(desk.session, FollowerRow, [row], replace=True)
+    accounts = await desk.accounts([follower.login])
+    accounts.set(follower.login, enabled=0 if deleted else follower.enabled, max_masters=most, manual_mode=mode)
+
+
+async def halt_saved(desk: Desk, halt: Halt) -> None:
+    """A stop of trading begins, changes or is lifted."""
+    own = table(HaltRow)
+    known = await read_rows(desk.session, HaltRow, own.c.scope == halt.scope, own.c.key == halt.key)
+    if known and known[0][2] > halt.version:
+        return
+    await write_rows(desk.session, HaltRow, [(halt.scope, halt.key, halt.version, halt.mode, halt.active)], replace=True)
+    if halt.active:
+        desk.memory.halts[halt.scope, halt.key] = hold(halt.mode)
+    else:
+        desk.memory.halts.pop((halt.scope, halt.key), None)
+    if halt.scope == "follower" and halt.key.isdigit() and int(halt.key) in desk.memory.accounts.place:
+        desk.memory.accounts.set(int(halt.key), halted=desk.halted(int(halt.key)))
+
+
+async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: SubscriptionSaved) -> None:
+    """A subscription as it is now. A new one copies the trades since it began that were told before it; with `copy_existing`, all."""
+    subscription = event.subscription
+    own = table(SubscriptionRow)
+    known = await read_rows(desk.session, SubscriptionRow, own.c.id == subscription.id)
+    if known and known[0][1] >= subscription.version:
+        return
+    await desk.write()
+    row = stored(subscription, deleted=0, rank=0)
+    await write_rows(desk.session, SubscriptionRow, [row], replace=True)
+    settings = json.dumps(subscription.model_dump(mode="json"))
+    await write_rows(desk.session, SettingsRow, [(subscription.id, subscription.version, settings)], replace=True)
+    await put_guard(desk, subscription)
+    await _rank(desk, subscription.follower_login)
+    await _put_columns(desk, subscription)
+    if known and not event.copy_existing:
+        return
+    for position in await desk.positions_of(subscription.master_login):
+        if event.copy_existing or position.opened_ms >= subscription.created_ms:
+            await fan_out(desk, work, position, new=False, asked=event.copy_existing, only=subscription.id)
+
+
+async def subscription_deleted(desk: Desk, out: Outgoing, subscription: Subscription, close: bool) -> None:
+    """The copying ends: open copies are closed, or stay with the follower."""
+    own = table(SubscriptionRow)
+    await desk.session.execute(update(own).where(own.c.id == subscription.id).values(deleted=1))
+    await _end(desk, out, [subscription.id], close)
+    columns = desk.memory.columns.get(subscription.master_login)
+    place = columns.find(subscription.id) if columns is not None else None
+    if columns is not None and place is not None:
+        columns.data[place, S["deleted"]] = 1
+    await _rank(desk, subscription.follower_login)
+
+
+async def _is_old(desk: Desk, model: type[MasterRow] | type[FollowerRow], key: str, value: int, own_id: int, version: int) -> bool:
+    """Whether a newer state of the very record is known; a record that was deleted and made again has another id."""
+    known = await read_rows(desk.session, model, table(model).c[key] == value)
+    return bool(known) and known[0][1] == own_id and known[0][2] > version
+
+
+async def _put_columns(desk: Desk, subscription: Subscription) -> None:
+    """Takes the stored subscription over into its master's columns, if these are in memory."""
+    columns = desk.memory.columns.get(subscription.master_login)
+    if columns is None:
+        return
+    own = table(SubscriptionRow)
+    row = (await read_rows(desk.session, SubscriptionRow, own.c.id == subscription.id))[0]
+    accounts = await desk.accounts([subscription.follower_login])
+    if not columns.put(desk.column_row(row, 0, accounts)):
+        del desk.memory.columns[subscription.master_login]
+
+
+def stored(subscription: Subscription, *, deleted: int, rank: int) -> tuple[object, ...]:
+    """A subscription as its table has it."""
+    s = subscription
+    flags = (int(s.enabled), int(s.status), int(s.copy_mode), int(s.volume_mode))
+    copying = (s.copy_sl, s.copy_tp, s.copy_partial_close, s.copy_pending_orders, s.reverse_direction)
+    bounds = (bounded(s.max_volume), bounded(s.min_volume), bounded(s.max_positions), int(s.symbols_mode), s.symbols)
+    guards = (bounded(s.max_slippage_points), bounded(s.max_signal_age_ms), s.require_sl, rank)
+    return (
+        s.id, s.version, s.master_login, s.follower_login, deleted, s.created_ms, *flags, units(s.risk_multiplier),
+        bounded(s.fixed_volume), *copying, *bounds, units(s.allocation_percent), int(s.small_volume_policy == "raise_to_min"),
+        units(s.ratio_multiplier), *guards,
+    )  # fmt: skip
+
+
+async def put_guard(desk: Desk, subscription: Subscription) -> None:
+    """Takes over the stops for losses. A person's later `resumed_ms` lifts a stop and measures anew."""
+    guards = desk.memory.guards.setdefault(subscription.follower_login, {})
+    known = guards.get(subscription.id)
+    daily, drawdown = units(subscription.daily_loss_percent), units(subscription.drawdown_percent)
+    if known is None:
+        if not daily and not drawdown:
+            return
+        known = GuardFacts(subscription.id, subscription.follower_login, 0, 0, "", 0, 0, 0, 0, 0, "")
+        guards[subscription.id] = known
+    if subscription.resumed_ms > known.resumed_ms:
+        known.day = known.day_start = known.peak = known.stopped_ms = 0
+        known.reason = ""
+        known.resumed_ms = subscription.resumed_ms
+    known.daily_loss_percent, known.drawdown_percent, known.stop_action = daily, drawdown, subscription.stop_action
+    desk.changed_guard(known)
+
+
+async def _rank(desk: Desk, follower_login: int) -> None:
+    """Counts, for each subscription of a follower, the masters that its older active subscriptions copy."""
+    await desk.write()
+    own = table(SubscriptionRow)
+    rows = await read_rows(desk.session, SubscriptionRow, own.c.follower_login == follower_login, own.c.deleted == 0, order_by=own.c.id)
+    masters: set[int] = set()
+    for row in rows:
+        subscription, master = row[0], row[2]
+        rank = len(masters - {master})
+        if row[6] and row[7] == SubscriptionStatus.ACTIVE:
+            masters.add(master)
+        if row[-1] == rank:
+            continue
+        await desk.session.execute(update(own).where(own.c.id == subscription).values(rank=rank))
+        columns = desk.memory.columns.get(master)
+        place = columns.find(subscription) if columns is not None else None
+        if columns is not None and place is not None:
+            columns.data[place, S["rank"]] = rank
+
+
+async def _end_all(desk: Desk, out: Outgoing, column: str, login: int, close: bool) -> None:
+    """Ends all subscriptions of a master or a follower."""
+    await desk.write()
+    own = table(SubscriptionRow)
+    ids = [row[0] for row in await read_rows(desk.session, SubscriptionRow, own.c[column] == login, own.c.deleted == 0)]
+    await desk.session.execute(update(own).where(own.c[column] == login).values(deleted=1))
+    await _end(desk, out, ids, close)
+    for columns in desk.memory.columns.values():
+        columns.data[columns.data[:, S[column]] == login, S["deleted"]] = 1
+
+
+async def _end(desk: Desk, out: Outgoing, subscriptions: list[int], close: bool) -> None:
+    if not subscriptions:
+        return
+    for link in await active_links(desk, subscriptions):
+        await let_go(desk, out, link, close, UNSUBSCRIBED, await symbol_of(desk, link))
+    guard = table(GuardRow)
+    for subscription in subscriptions:
+        for guards in desk.memory.guards.values():
+            guards.pop(subscription, None)
+        await desk.session.execute(guard.delete().where(guard.c.subscription == subscription))
+
+
+async def active_links(desk: Desk, subscriptions: list[int]) -> list[LinkRecord]:
+    """The active links of subscriptions, in the order of their ids."""
+    link, found = table(Link), []
+    for start in range(0, len(subscriptions), 1000):
+        part = subscriptions[start : start + 1000]
+        found += await desk.links_where(link.c.subscription.in_(part), link.c.state == int(links.STATES[links.OPEN]))
+    return found

@@ -1,0 +1,363 @@
+"""What the executor knows, in memory, and the one place where it is loaded from and written back to the store.
+
+Everything is loaded when it is first needed. What a transaction changes is gathered and written in bulk just before its commit; a
+transaction that is given up makes the desk forget everything.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.store.work import Work
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from executor import store
+from executor.columns import A, Accounts, Columns, S, column_row, symbols_of
+from executor.limits import hold
+from executor.market import Market, SymbolFacts
+from executor.records import LinkRecord, PositionRecord, link_row, position_row
+from executor.settings import ExecutorSettings
+from executor.store import Account, Follower, Guard, Halt, Link, Master, Position, Subscription, Symbol, read_in, read_rows, table
+
+LINKS_KEPT = 100_000
+POSITIONS_KEPT = 100_000
+LINK_SERIES = "link"
+
+Fan = dict[int, LinkRecord]
+"""The links of one master order, by subscription."""
+
+
+@dataclass(slots=True)
+class MasterFacts:
+    """A master: whether it may be copied, and by whom."""
+
+    enabled: int
+    follower_modes: int
+
+
+@dataclass(slots=True)
+class GuardFacts:
+    """A subscription's stop for losses, as its table has it."""
+
+    subscription: int
+    follower_login: int
+    daily_loss_percent: int
+    drawdown_percent: int
+    stop_action: str
+    resumed_ms: int
+    day: int
+    day_start: int
+    peak: int
+    stopped_ms: int
+    reason: str
+
+
+@dataclass
+class Memory:
+    """Everything that can be loaded again."""
+
+    market: Market
+    accounts: Accounts = field(default_factory=Accounts)
+    symbol_lists: list[frozenset[str]] = field(default_factory=list)
+    list_numbers: dict[str, int] = field(default_factory=dict)
+    columns: dict[int, Columns] = field(default_factory=dict)
+    masters: dict[int, MasterFacts] = field(default_factory=dict)
+    halts: dict[tuple[str, str], str] = field(default_factory=dict)
+    guards: dict[int, dict[int, GuardFacts]] = field(default_factory=dict)
+    """By follower login, then by subscription."""
+    positions: dict[int, PositionRecord] = field(default_factory=dict)
+    fans: dict[int, Fan] = field(default_factory=dict)
+    links_held: int = 0
+    link_last: int = 0
+    order_highest: int | None = None
+    """The highest order of a position that was seen."""
+    loaded: bool = False
+
+    def list_number(self, symbols: str) -> int:
+        """The number of a comma separated list of symbols."""
+        number = self.list_numbers.get(symbols)
+        if number is None:
+            number = self.list_numbers[symbols] = len(self.symbol_lists)
+            self.symbol_lists.append(frozenset(part.strip() for part in symbols.split(",") if part.strip()))
+        return number
+
+    def lists_with(self, symbol: str) -> frozenset[int]:
+        """The numbers of the lists that name a symbol."""
+        return frozenset(number for number, names in enumerate(self.symbol_lists) if symbol in names)
+
+
+@dataclass
+class Pending:
+    """What the current transaction has changed and not written yet."""
+
+    new_links: list[tuple[Any, ...]] = field(default_factory=list)
+    links: dict[int, LinkRecord] = field(default_factory=dict)
+    positions: dict[int, PositionRecord] = field(default_factory=dict)
+    accounts: set[int] = field(default_factory=set)
+    symbols: set[str] = field(default_factory=set)
+    guards: dict[int, GuardFacts] = field(default_factory=dict)
+    decisions: list[tuple[Any, ...]] = field(default_factory=list)
+    link_last: bool = False
+
+
+class Desk:
+    """The executor's memory of one store."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        self.settings = settings
+        self.policy = settings.policy()
+        self.memory = Memory(Market(settings.symbol_map))
+        self._pending = Pending()
+        self._work: Work | None = None
+
+    def forget(self) -> None:
+        """Throws away what memory knows, except prices, which no store has."""
+        prices = {name: (facts.bid, facts.ask) for name, facts in self.memory.market.symbols.items()}
+        self.memory = Memory(Market(self.settings.symbol_map))
+        self._late_prices = prices
+        self._pending = Pending()
+        self._work = None
+
+    _late_prices: dict[str, tuple[int, int]] = {}  # noqa: RUF012  (replaced, never changed)
+
+    async def begin(self, work: Work) -> None:
+        """Joins a transaction: what is changed from now on is written at its end."""
+        if self._work is work:
+            return
+        assert self._pending == Pending(), "a transaction ended without writing what it changed"
+        self._work = work
+        work.before_commit.append(self.write)
+        if not self.memory.loaded:
+            await self._load(work.session)
+        if self.memory.links_held > LINKS_KEPT:
+            self.memory.fans.clear()
+            self.memory.links_held = 0
+        if len(self.memory.positions) > POSITIONS_KEPT:
+            self.memory.positions.clear()
+
+    @property
+    def session(self) -> AsyncSession:
+        assert self._work is not None
+        return self._work.session
+
+    @property
+    def now(self) -> int:
+        assert self._work is not None
+        return self._work.now
+
+    async def _load(self, session: AsyncSession) -> None:
+        memory = self.memory
+        for row in await read_rows(session, Symbol):
+            memory.market.symbols[row[0]] = SymbolFacts(*row)
+        for name, (bid, ask) in self._late_prices.items():
+            memory.market.price(name, bid, ask)
+        for login, _, _, enabled, modes, deleted in await read_rows(session, Master):
+            memory.masters[login] = MasterFacts(0 if deleted else enabled, modes)
+        for scope, key, _, mode, active in await read_rows(session, Halt):
+            if active:
+                memory.halts[scope, key] = hold(mode)
+        for row in await read_rows(session, Guard):
+            guard = GuardFacts(*row)
+            memory.guards.setdefault(guard.follower_login, {})[guard.subscription] = guard
+        memory.link_last = await store.series_last(session, LINK_SERIES)
+        memory.loaded = True
+
+    # --- reading, loading what is missing
+
+    async def accounts(self, logins: Iterable[int]) -> Accounts:
+        """The accounts, with these among them."""
+        accounts = self.memory.accounts
+        missing = [login for login in logins if login not in accounts.place]
+        if missing:
+            for login in missing:
+                accounts.add(login)
+            for row in await read_in(self.session, Account, "login", missing):
+                self._take_account(row)
+            for login, _, _, enabled, mode, most, deleted in await read_in(self.session, Follower, "login", missing):
+                accounts.set(login, enabled=0 if deleted else enabled, manual_mode=mode, max_masters=most)
+            for login in missing:
+                accounts.set(login, halted=self.halted(login))
+        return accounts
+
+    def _take_account(self, row: tuple[Any, ...]) -> None:
+        login, group, currency, demo, leverage, balance, credit, equity, free, positions, reward, updated = row
+        accounts = self.memory.accounts
+        accounts.set(
+            login,
+            known=1,
+            demo=demo,
+            leverage=leverage,
+            balance=balance,
+            credit=credit,
+            equity=equity,
+            free_margin=free,
+            positions=positions,
+            reward_credit=reward,
+            updated_ms=updated,
+            group=accounts.groups.number(group),
+            currency=accounts.currencies.number(currency),
+        )
+
+    def halted(self, login: int) -> int:
+        """A follower's own halt: 0 none, 1 a halt, 2 reduce-only."""
+        return {"": 0, "HALTED": 1}.get(self.memory.halts.get(("follower", str(login)), ""), 2)
+
+    async def columns(self, master_login: int) -> Columns:
+        """A master's subscriptions."""
+        columns = self.memory.columns.get(master_login)
+        if columns is None:
+            await self.write()
+            own = table(Subscription)
+            rows = await read_rows(self.session, Subscription, own.c.master_login == master_login, own.c.deleted == 0, order_by=own.c.id)
+            copies = await store.active_copies(self.session, master_login)
+            accounts = await self.accounts(row[3] for row in rows)
+            columns = self.memory.columns[master_login] = Columns([self.column_row(row, copies.get(row[0], 0), accounts) for row in rows])
+        return columns
+
+    def column_row(self, stored: tuple[Any, ...], copies: int, accounts: Accounts) -> list[int]:
+        """A stored subscription as a row of its master's columns."""
+        subscription, follower = stored[0], stored[3]
+        guard = self.memory.guards.get(follower, {}).get(subscription)
+        stopped = int(guard is not None and guard.stopped_ms > 0)
+        return column_row(stored, self.memory.list_number(symbols_of(stored)), accounts.place[follower], copies, stopped)
+
+    async def subscription(self, master_login: int, subscription: int) -> list[int] | None:
+        """A subscription's row of columns; None when it is deleted."""
+        columns = await self.columns(master_login)
+        place = columns.find(subscription)
+        if place is None:
+            return None
+        row: list[int] = columns.data[place].tolist()
+        return None if row[S["deleted"]] else row
+
+    async def position(self, order: int) -> PositionRecord | None:
+        """A position or pending order that may be copied."""
+        found = self.memory.positions.get(order)
+        if found is None:
+            await self.write()
+            for row in await read_rows(self.session, Position, table(Position).c.order == order):
+                found = self.memory.positions[order] = PositionRecord(*row)
+        return found
+
+    async def highest_order(self) -> int:
+        """The highest order that any position had: a higher one cannot be known."""
+        memory = self.memory
+        if memory.order_highest is None:
+            await self.write()
+            memory.order_highest = await store.highest_order(self.session)
+        return memory.order_highest
+
+    async def positions_of(self, login: int) -> list[PositionRecord]:
+        """An account's open positions and pending orders that may be copied, oldest first."""
+        await self.write()
+        own = table(Position)
+        rows = await read_rows(self.session, Position, own.c.login == login, own.c.volume > 0, order_by=own.c.order)
+        return [self.memory.positions.setdefault(row[0], PositionRecord(*row)) for row in rows]
+
+    async def fan(self, master_order: int) -> Fan:
+        """All links of a master order."""
+        fan = self.memory.fans.get(master_order)
+        if fan is None:
+            await self.write()
+            fan = self.memory.fans[master_order] = {
+                row[1]: LinkRecord(*row) for row in await store.links_of(self.session, table(Link).c.master_order == master_order)
+            }
+            self.memory.links_held += len(fan)
+        return fan
+
+    def new_fan(self, master_order: int) -> Fan:
+        """The empty fan of an order that cannot have links yet."""
+        return self.memory.fans.setdefault(master_order, {})
+
+    async def link(self, master_order: int, subscription: int) -> LinkRecord | None:
+        """One link."""
+        return (await self.fan(master_order)).get(subscription)
+
+    async def links_where(self, *where: Any) -> list[LinkRecord]:
+        """The links that a condition of the store finds, as memory has them."""
+        await self.write()
+        rows = await store.links_of(self.session, *where)
+        found = []
+        for row in rows:
+            link = await self.link(row[3], row[1])
+            assert link is not None
+            found.append(link)
+        return found
+
+    # --- changing
+
+    def take_links(self, count: int) -> int:
+        """The first of `count` new link ids."""
+        first = self.memory.link_last + 1
+        self.memory.link_last += count
+        self._pending.link_last = True
+        return first
+
+    def add_link(self, link: LinkRecord) -> None:
+        """A new link. It is written once, at the end, as it stands then."""
+        self.memory.fans[link.master_order][link.subscription] = link
+        self.memory.links_held += 1
+        self._pending.links[link.id] = link
+
+    def add_rows(self, master_order: int, rows: list[tuple[Any, ...]]) -> None:
+        """New links of a large fan-out, written as they are; memory loads the order's links when they are asked for."""
+        self._pending.new_links += rows
+        self.memory.links_held -= len(self.memory.fans.pop(master_order, {}))
+
+    def changed_link(self, link: LinkRecord) -> None:
+        link.updated_ms = self.now
+        self._pending.links[link.id] = link
+
+    def changed_position(self, position: PositionRecord) -> None:
+        self.memory.positions[position.order] = position
+        if self.memory.order_highest is not None:
+            self.memory.order_highest = max(self.memory.order_highest, position.order)
+        self._pending.positions[position.order] = position
+
+    def changed_account(self, login: int) -> None:
+        self._pending.accounts.add(login)
+
+    def changed_symbol(self, symbol: str) -> None:
+        self._pending.symbols.add(symbol)
+
+    def changed_guard(self, guard: GuardFacts) -> None:
+        self._pending.guards[guard.subscription] = guard
+
+    def record(self, block: tuple[Any, ...]) -> None:
+        """A block of decisions, for `replay`."""
+        self._pending.decisions.append(block)
+
+    def count(self, link: LinkRecord, change: int) -> None:
+        """An active link more, or less, of a subscription; columns that are not loaded count for themselves when they are."""
+        columns = self.memory.columns.get(link.master_login)
+        place = columns.find(link.subscription) if columns is not None else None
+        if columns is not None and place is not None:
+            columns.data[place, S["copies"]] += change
+
+    def master_enabled(self, login: int) -> MasterFacts:
+        return self.memory.masters.get(login) or MasterFacts(0, 2)
+
+    async def write(self) -> None:
+        """Writes what has changed. At the end of each transaction, and before anything is loaded in the midst of one."""
+        pending, self._pending = self._pending, Pending()
+        session = self.session
+        await store.write_rows(session, Link, pending.new_links)
+        await store.write_rows(session, Link, [link_row(link) for link in pending.links.values()], replace=True)
+        await store.write_rows(session, Position, [position_row(position) for position in pending.positions.values()], replace=True)
+        await store.write_rows(session, Account, [self._account_row(login) for login in sorted(pending.accounts)], replace=True)
+        market = self.memory.market.symbols
+        await store.write_rows(session, Symbol, [_fields(market[name]) for name in sorted(pending.symbols)], replace=True)
+        await store.write_rows(session, Guard, [_fields(guard) for guard in pending.guards.values()], replace=True)
+        await store.write_rows(session, store.DecisionBlock, pending.decisions)
+        if pending.link_last:
+            await store.write_rows(session, store.Counter, [(LINK_SERIES, self.memory.link_last)], replace=True)
+
+    def _account_row(self, login: int) -> tuple[Any, ...]:
+        accounts = self.memory.accounts
+        row = accounts.grid.data[accounts.place[login]].tolist()
+        names = ("demo", "leverage", "balance", "credit", "equity", "free_margin", "positions", "reward_credit", "updated_ms")
+        return (login, accounts.group(login), accounts.currency(login), *(row[A[name]] for name in names))
+
+
+def _fields(facts: SymbolFacts | GuardFacts) -> tuple[Any, ...]:
+    return tuple(getattr(facts, name) for name in facts.__slots__)

@@ -1,0 +1,215 @@
+"""On this event, do that: the executor's handlers of `trade.push`, `copy.config` and prices."""
+
+from typing import assert_never
+
+from shared.bus.reader import Received
+from shared.contracts.config import (
+    ConfigEvent,
+    FollowerDeleted,
+    FollowerSaved,
+    HaltSaved,
+    MasterDeleted,
+    MasterSaved,
+    PolicyDeleted,
+    PolicySaved,
+    SubscriptionDeleted,
+    SubscriptionSaved,
+)
+from shared.contracts.stats import Prices
+from shared.contracts.trades import (
+    OP_BALANCE_IN,
+    OP_BALANCE_OUT,
+    REASON_COPY_REWARD,
+    AccountPositions,
+    AccountRow,
+    AccountsChanged,
+    AccountsOpened,
+    BalanceRow,
+    BalancesChanged,
+    BalancesRefused,
+    ChangedRow,
+    OrdersRejected,
+    PendingCancelled,
+    PendingChanged,
+    PendingFilled,
+    PendingPlaced,
+    PositionsChanged,
+    PositionsClosed,
+    PositionsOpened,
+    PositionsReduced,
+    SymbolRow,
+    SymbolsChanged,
+    TradeEvent,
+)
+from shared.ids import is_copy
+from shared.store.work import Work
+
+from executor import config_side, follower_side, master_side
+from executor.amounts import units
+from executor.desk import Desk
+from executor.market import SymbolFacts
+from executor.outgoing import Outgoing
+from executor.store import Link, read_in
+
+StateEvent = AccountsOpened | AccountsChanged | SymbolsChanged | BalancesChanged | BalancesRefused
+
+
+class Flow:
+    """The handlers, around one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    async def on_trades(self, batch: Received[TradeEvent], work: Work) -> None:
+        """What happened on the venue."""
+        await self.desk.begin(work)
+        for event in batch.events:
+            work.cause = event
+            out = Outgoing()
+            await self._trade(event, work, out)
+            out.emit(work)
+
+    async def _trade(self, event: TradeEvent, work: Work, out: Outgoing) -> None:
+        desk = self.desk
+        match event:
+            case PositionsOpened():
+                await self._opened(event, work, out)
+            case PositionsReduced() | PositionsClosed():
+                for closed in event.rows:
+                    if is_copy(closed.position_client_id):
+                        await follower_side.reduced(desk, out, closed)
+                    else:
+                        await master_side.reduced(desk, out, closed)
+            case PositionsChanged():
+                await self._changed(event.rows, out)
+            case OrdersRejected():
+                for rejected in event.rows:
+                    if is_copy(rejected.client_id):
+                        await follower_side.rejected(desk, out, rejected)
+            case PendingPlaced() | PendingChanged() | PendingCancelled() | PendingFilled():
+                pass
+            case AccountPositions():
+                pass
+            case _:
+                await self._state(event, work.now)
+
+    async def _state(self, event: StateEvent, now: int) -> None:
+        """What accounts and symbols are now."""
+        match event:
+            case AccountsOpened() | AccountsChanged():
+                await self._accounts(event.rows, now)
+            case SymbolsChanged():
+                for symbol in event.rows:
+                    self._symbol(symbol)
+            case BalancesChanged():
+                await self._balances(event.rows, now)
+            case BalancesRefused():
+                pass  # a refused balance operation is the rewards service's matter
+            case _:
+                assert_never(event)
+
+    async def _opened(self, event: PositionsOpened, work: Work, out: Outgoing) -> None:
+        for row in event.rows:
+            if master_side.copied(row.client_id, row.reason):
+                await follower_side.filled(self.desk, out, row)
+            else:
+                await master_side.opened(self.desk, work, out, row)
+
+    async def _changed(self, rows: tuple[ChangedRow, ...], out: Outgoing) -> None:
+        """A change of stops concerns a master's position, or a copy: by our change's id, or by the follower's order."""
+        desk = self.desk
+        others: list[ChangedRow] = []
+        for row in rows:
+            named = await follower_side.link_of(desk, row.client_id) if is_copy(row.client_id) else None
+            if named is not None:
+                await follower_side.changed(desk, out, named[0], row)
+                continue
+            position = await desk.position(row.order)
+            if position is not None:
+                await master_side.changed(desk, out, position, row)
+            else:
+                others.append(row)
+        found = {stored[5]: stored for stored in await read_in(desk.session, Link, "follower_order", (row.order for row in others))}
+        for row in others:
+            if row.order in found:
+                stored = found[row.order]
+                link = await desk.link(stored[3], stored[1])
+                if link is not None:
+                    await follower_side.changed(desk, out, link, row)
+
+    async def _accounts(self, rows: tuple[AccountRow, ...], now: int) -> None:
+        accounts = await self.desk.accounts(row.login for row in rows)
+        for row in rows:
+            accounts.set(
+                row.login,
+                known=1,
+                group=accounts.groups.number(row.group),
+                currency=accounts.currencies.number(row.currency),
+                demo=int(row.mode == "DEMO"),
+                leverage=row.leverage,
+                balance=units(row.balance),
+                credit=units(row.credit),
+                equity=units(row.equity),
+                free_margin=units(row.free_margin),
+                positions=row.positions,
+                updated_ms=now,
+            )
+            self.desk.changed_account(row.login)
+
+    async def _balances(self, rows: tuple[BalanceRow, ...], now: int) -> None:
+        """Reward credits are kept apart: they are no performance, and are not sized on. A withdrawal takes from them first."""
+        accounts = await self.desk.accounts(row.login for row in rows)
+        for row in rows:
+            reward = accounts.get(row.login, "reward_credit")
+            if row.operation == OP_BALANCE_IN and row.reason == REASON_COPY_REWARD:
+                reward += units(row.amount)
+            elif row.operation == OP_BALANCE_OUT:
+                reward = max(0, reward - units(row.amount))
+            accounts.set(
+                row.login, reward_credit=reward, balance=units(row.balance), equity=units(row.equity), credit=units(row.credit),
+                updated_ms=now,
+            )  # fmt: skip
+            self.desk.changed_account(row.login)
+
+    def _symbol(self, row: SymbolRow) -> None:
+        self.desk.memory.market.symbols[row.symbol] = SymbolFacts(
+            row.symbol, row.digits, units(row.contract_size), row.base_currency, row.quote_currency, row.volume_per_lot, row.volume_min,
+            row.volume_step, row.volume_max, units(row.bid), units(row.ask),
+        )  # fmt: skip
+        self.desk.changed_symbol(row.symbol)
+
+    async def on_prices(self, prices: Prices) -> None:
+        """The latest prices: for rates between currencies and the price guard."""
+        for row in prices.rows:
+            self.desk.memory.market.price(row.symbol, units(row.bid), units(row.ask))
+
+    async def on_config(self, batch: Received[ConfigEvent], work: Work) -> None:
+        """What customers and managers have set."""
+        await self.desk.begin(work)
+        for event in batch.events:
+            work.cause = event
+            out = Outgoing()
+            await self._config(event, work, out)
+            out.emit(work)
+
+    async def _config(self, event: ConfigEvent, work: Work, out: Outgoing) -> None:
+        desk = self.desk
+        match event:
+            case MasterSaved():
+                await config_side.master_saved(desk, event.master)
+            case MasterDeleted():
+                await config_side.master_deleted(desk, out, event.master, event.close_policy == "close")
+            case FollowerSaved():
+                await config_side.follower_saved(desk, event.follower)
+            case FollowerDeleted():
+                await config_side.follower_deleted(desk, out, event.follower, event.close_policy == "close")
+            case SubscriptionSaved():
+                await config_side.subscription_saved(desk, work, out, event)
+            case SubscriptionDeleted():
+                await config_side.subscription_deleted(desk, out, event.subscription, event.close_policy == "close")
+            case HaltSaved():
+                await config_side.halt_saved(desk, event.halt)
+            case PolicySaved() | PolicyDeleted():
+                pass  # rewards are the rewards service's matter
+            case _:
+                assert_never(event)

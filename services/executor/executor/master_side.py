@@ -1,0 +1,107 @@
+"""What a master does: its opens go to its followers, its closes and changes to the copies that there are."""
+
+from shared.contracts.config import CopyMode
+from shared.contracts.trades import REASON_COPY, ChangedRow, ClosedRow, OpenedRow
+from shared.ids import is_copy
+from shared.store.work import Work
+
+from executor import links
+from executor.amounts import units
+from executor.closing import master_reduced
+from executor.columns import S
+from executor.desk import Desk
+from executor.fanout import fan_out
+from executor.outgoing import Outgoing
+from executor.records import POSITION, LinkRecord, PositionRecord
+
+
+def copied(client_id: str, reason: str) -> bool:
+    """Whether a trade was made by copying: such a trade is never copied on."""
+    return reason == REASON_COPY or is_copy(client_id)
+
+
+async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow) -> None:
+    """A position that nobody copied was opened. One that is known already (told twice) changes nothing."""
+    known = await desk.position(row.order) if await may_be_known(desk, row) else None
+    if known is not None and known.kind == POSITION:
+        return
+    accounts = await desk.accounts([row.login])
+    reward = accounts.get(row.login, "reward_credit")
+    balance = units(row.balance)
+    position = PositionRecord(
+        order=row.order,
+        login=row.login,
+        kind=POSITION,
+        symbol=row.symbol,
+        side=row.side,
+        initial=row.volume,
+        volume=row.volume,
+        price=units(row.price),
+        limit_price=0,
+        sl=units(row.sl),
+        tp=units(row.tp),
+        version=known.version if known else 0,
+        equity=units(row.equity) - units(row.credit) - reward,
+        balance=balance - reward,
+        expires_ms=0,
+        opened_ms=row.opened_ms,
+    )
+    desk.changed_position(position)
+    await fan_out(desk, work, position, new=known is None)
+
+
+async def may_be_known(desk: Desk, row: OpenedRow) -> bool:
+    """Order numbers of a venue grow: one above all that were seen is new, and needs no look into the store."""
+    return row.order in desk.memory.positions or row.order <= await desk.highest_order()
+
+
+async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
+    """A master has closed a part, or (left 0) the whole, for whatever reason: a stop loss or stop-out is a close."""
+    position = await desk.position(row.order)
+    if position is None or row.left >= position.volume:
+        return
+    position.volume = row.left
+    if row.left == 0:
+        position.closed_ms = row.closed_ms
+    desk.changed_position(position)
+    for link in list((await desk.fan(row.order)).values()):
+        await master_reduced(desk, out, link, row.left, position.symbol)
+
+
+async def changed(desk: Desk, out: Outgoing, position: PositionRecord, row: ChangedRow) -> None:
+    """A master has moved stop loss or take profit. An older version than the last one changes nothing."""
+    if row.version <= position.version:
+        return
+    position.version, position.sl, position.tp = row.version, units(row.sl), units(row.tp)
+    desk.changed_position(position)
+    for link in list((await desk.fan(row.order)).values()):
+        if link.active and link.seen_version < row.version:
+            link.seen_version = row.version
+            await follow_stops(desk, out, link, position)
+
+
+async def follow_stops(desk: Desk, out: Outgoing, link: LinkRecord, position: PositionRecord) -> None:
+    """Brings a copy's stops to the master's, by the subscription's settings as they are now."""
+    row = await desk.subscription(link.master_login, link.subscription)
+    desk.changed_link(link)
+    if row is None or row[S["copy_mode"]] == CopyMode.OPEN_ONLY:
+        return
+    reverse = link.side != position.side
+    sl, tp = (position.tp, position.sl) if reverse else (position.sl, position.tp)
+    sl = sl if row[S["copy_sl"]] else link.want_sl
+    tp = tp if row[S["copy_tp"]] else link.want_tp
+    if (sl, tp) == (link.want_sl, link.want_tp):
+        return
+    link.want_sl, link.want_tp = sl, tp
+    protect(desk, out, link)
+    out.tell(link, position.symbol)
+
+
+def protect(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
+    """Sends the change of stops that is wanted. While the opening is on its way it waits for the fill."""
+    if link.phase != links.OPEN or link.close_volume == link.volume_now:
+        return
+    link.change_step += 1
+    link.protect_ms = desk.now
+    desk.changed_link(link)
+    out.protect(link)

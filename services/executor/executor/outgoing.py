@@ -1,0 +1,157 @@
+"""The orders and link states that one event leads to, gathered so that each goes out as few table events, in a fixed order."""
+
+from shared.contracts import links as links_topic
+from shared.contracts import orders as orders_topic
+from shared.contracts.links import LinkRow, LinksChanged, LinkState
+from shared.contracts.orders import (
+    CancelCopies,
+    CancelRow,
+    CloseCopies,
+    CloseRow,
+    OpenCopies,
+    OpenRow,
+    PlaceCopies,
+    PlaceRow,
+    ProtectCopies,
+    ProtectRow,
+    ReplaceCopies,
+    ReplaceRow,
+    SyncAccounts,
+)
+from shared.store.work import Work
+
+from executor.amounts import amount
+from executor.decide import pending_kind
+from executor.records import LinkRecord, PositionRecord
+
+
+class Outgoing:
+    """What goes out with the event that is being handled."""
+
+    def __init__(self) -> None:
+        self._opens: dict[tuple[int, int, str, int], list[OpenRow]] = {}
+        self._places: dict[tuple[int, int, str, str, int], list[PlaceRow]] = {}
+        self._replaces: dict[tuple[int, int], list[ReplaceRow]] = {}
+        self._cancels: dict[tuple[int, str], list[CancelRow]] = {}
+        self._protects: dict[int, list[ProtectRow]] = {}
+        self._closes: dict[tuple[int, str], list[CloseRow]] = {}
+        self._syncs: list[SyncAccounts] = []
+        self._links: dict[tuple[int, int], LinkRecord] = {}
+        self._symbols: dict[int, str] = {}
+
+    def open(self, link: LinkRecord, price: int) -> None:
+        """Open the copy at market. `price` is what the master got."""
+        row = OpenRow(
+            link.id, link.follower_login, link.side, link.volume, amount(link.want_sl), amount(link.want_tp), link.subscription,
+            amount(link.worst),
+        )  # fmt: skip
+        self._opens.setdefault((link.master_order, link.master_login, link.symbol, price), []).append(row)
+
+    def place(self, link: LinkRecord, kind: str, price: int, limit_price: int, expires_ms: int) -> None:
+        """Place the pending copy."""
+        row = PlaceRow(
+            link.id, link.follower_login, link.side, link.volume, amount(price), amount(limit_price), amount(link.want_sl),
+            amount(link.want_tp), link.subscription,
+        )  # fmt: skip
+        self._places.setdefault((link.master_order, link.master_login, link.symbol, kind, expires_ms), []).append(row)
+
+    def place_again(self, link: LinkRecord, position: PositionRecord) -> None:
+        """The pending copy of a master's pending order as it stands now."""
+        kind = pending_kind(position.kind, int(link.side != position.side))
+        self.place(link, kind, position.price, position.limit_price, position.expires_ms)
+
+    def replace(self, link: LinkRecord, price: int, limit_price: int, expires_ms: int) -> None:
+        """Change the pending copy, under the link's current change step."""
+        row = ReplaceRow(
+            link.id, link.follower_login, link.follower_order, amount(price), amount(limit_price), amount(link.want_sl),
+            amount(link.want_tp), link.subscription, link.change_step,
+        )  # fmt: skip
+        self._replaces.setdefault((link.master_order, expires_ms), []).append(row)
+
+    def cancel(self, link: LinkRecord) -> None:
+        """Cancel the pending copy, under the link's current close step."""
+        row = CancelRow(link.id, link.follower_login, link.follower_order, link.subscription, link.close_step)
+        self._cancels.setdefault((link.master_order, link.close_reason), []).append(row)
+
+    def protect(self, link: LinkRecord) -> None:
+        """Set the copy's stops to what is wanted, under the link's current change step."""
+        row = ProtectRow(
+            link.id, link.follower_login, link.follower_order, amount(link.want_sl), amount(link.want_tp), link.subscription,
+            link.change_step,
+        )  # fmt: skip
+        self._protects.setdefault(link.master_order, []).append(row)
+
+    def close(self, link: LinkRecord) -> None:
+        """Close the link's `close_volume`, under its current close step."""
+        row = CloseRow(link.id, link.follower_login, link.follower_order, link.close_volume, link.subscription, link.close_step)
+        self._closes.setdefault((link.master_order, link.close_reason), []).append(row)
+
+    def sync(self, logins: tuple[int, ...], request: str) -> None:
+        """Ask what accounts hold."""
+        self._syncs.append(SyncAccounts(logins=logins, request=request))
+
+    def tell(self, link: LinkRecord, master_symbol: str) -> None:
+        """The link's state is to be told, as it is when the event has been handled."""
+        self._links[link.master_order, link.subscription] = link
+        self._symbols[link.master_order] = master_symbol
+
+    def emit(self, work: Work) -> None:
+        """Sends everything. A cancel goes before what replaces it, an opening before its closing."""
+        for (order, reason), cancels in self._cancels.items():
+            work.emit(orders_topic.TOPIC, CancelCopies.of(cancels, master_order=order, reason=reason))
+        for (order, login, symbol, price), opens in self._opens.items():
+            work.emit(orders_topic.TOPIC, OpenCopies.of(opens, master_order=order, master_login=login, symbol=symbol, price=amount(price)))
+        for (order, login, symbol, kind, expires), places in self._places.items():
+            work.emit(
+                orders_topic.TOPIC,
+                PlaceCopies.of(places, master_order=order, master_login=login, symbol=symbol, kind=kind, expires_ms=expires),
+            )
+        for (order, expires), replaces in self._replaces.items():
+            work.emit(orders_topic.TOPIC, ReplaceCopies.of(replaces, master_order=order, expires_ms=expires))
+        for order, protects in self._protects.items():
+            work.emit(orders_topic.TOPIC, ProtectCopies.of(protects, master_order=order))
+        for (order, reason), closes in self._closes.items():
+            work.emit(orders_topic.TOPIC, CloseCopies.of(closes, master_order=order, reason=reason))
+        for sync in self._syncs:
+            work.emit(orders_topic.TOPIC, sync)
+        self._emit_links(work)
+
+    def _emit_links(self, work: Work) -> None:
+        by_order: dict[int, list[LinkRecord]] = {}
+        for link in self._links.values():
+            by_order.setdefault(link.master_order, []).append(link)
+        for order, links in by_order.items():
+            rows = [told(link) for link in links]
+            work.emit(
+                links_topic.TOPIC,
+                LinksChanged.of(rows, master_login=links[0].master_login, master_order=order, master_symbol=self._symbols[order]),
+            )
+
+
+def side_of(link: LinkRecord) -> str:
+    return link.side
+
+
+def told(link: LinkRecord, inputs: str = "") -> LinkRow:
+    """A link as `copy.link` tells it."""
+    return LinkRow(
+        link.id,
+        link.subscription,
+        link.follower_login,
+        link.follower_order,
+        LinkState(link.state),
+        link.phase,
+        link.reason,
+        link.symbol,
+        link.side,
+        link.volume,
+        link.volume_now,
+        link.master_volume,
+        link.master_now,
+        amount(link.price),
+        amount(link.sl),
+        amount(link.tp),
+        link.created_ms,
+        link.updated_ms,
+        inputs,
+    )

@@ -1,0 +1,94 @@
+"""The rows that the executor works on while it handles events: a position that may be copied, and a link; fields as in their tables."""
+
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from shared.contracts.trades import Side
+
+from executor.links import ACTIVE, STATES
+from executor.store import Link, Position, columns_of
+
+POSITION = "position"
+"""`kind` of a position; a pending order's is its own kind."""
+
+
+@dataclass(slots=True)
+class PositionRecord:
+    """A master's position or pending order. `volume` 0: closed."""
+
+    order: int
+    login: int
+    kind: str
+    symbol: str
+    side: Side
+    initial: int
+    volume: int
+    price: int
+    limit_price: int
+    sl: int
+    tp: int
+    version: int
+    equity: int
+    balance: int
+    expires_ms: int
+    opened_ms: int
+    closed_ms: int = 0
+
+
+@dataclass(slots=True)
+class LinkRecord:
+    """One copy or skip; see `store.Link` for what the fields mean."""
+
+    id: int
+    subscription: int
+    master_login: int
+    master_order: int
+    follower_login: int
+    follower_order: int
+    state: int
+    phase: str
+    reason: str
+    kind: str
+    symbol: str
+    side: Side
+    volume: int
+    volume_now: int
+    target: int
+    master_volume: int
+    master_now: int
+    price: int
+    sl: int
+    tp: int
+    want_sl: int
+    want_tp: int
+    worst: int
+    seen_version: int
+    close_step: int
+    close_volume: int
+    close_reason: str
+    change_step: int
+    sent_ms: int
+    protect_ms: int
+    created_ms: int
+    updated_ms: int
+
+    def enter(self, phase: str) -> None:
+        """Moves the link to a phase, and its state with it."""
+        self.phase = phase
+        self.state = int(STATES[phase])
+
+    @property
+    def active(self) -> bool:
+        return self.phase in ACTIVE
+
+
+def _row_of(record: type[Any]) -> Any:
+    return attrgetter(*(field.name for field in fields(record)))
+
+
+link_row = _row_of(LinkRecord)
+position_row = _row_of(PositionRecord)
+
+assert columns_of(Link) == tuple(field.name for field in fields(LinkRecord))
+assert columns_of(Position) == tuple(field.name for field in fields(PositionRecord))

@@ -1,0 +1,52 @@
+"""The current state of what the executor writes, told again: orders in flight under their own ids, and the links."""
+
+from shared.store.work import Work
+
+from executor import links
+from executor.desk import Desk
+from executor.follower_side import symbol_of
+from executor.outgoing import Outgoing
+from executor.records import POSITION, LinkRecord
+from executor.store import Link, table
+
+DAY_MS = 86_400_000
+RECENT_DAYS = 7
+"""Links that came to their end, and skips, are told again for so many days."""
+
+
+async def orders(desk: Desk, work: Work) -> None:
+    """Every order without an answer. The venue knows the ids: what it has done already is not done again."""
+    await desk.begin(work)
+    out = Outgoing()
+    link = table(Link)
+    for found in await desk.links_where(link.c.state == 0, (link.c.sent_ms > 0) | (link.c.protect_ms > 0)):
+        await ask_again(desk, out, found)
+    out.emit(work)
+
+
+async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
+    """Sends what a link waits for an answer to once more, under the same client order ids."""
+    position = await desk.position(link.master_order)
+    if link.follower_order == 0 and link.kind == POSITION:
+        out.open(link, position.price if position else 0)
+    elif link.phase == links.PENDING and position is not None and link.follower_order == 0:
+        out.place_again(link, position)
+    if link.close_volume and link.phase == links.PENDING:
+        out.cancel(link)
+    elif link.close_volume:
+        out.close(link)
+    if link.protect_ms and link.phase == links.OPEN:
+        out.protect(link)
+    elif link.protect_ms and link.phase == links.PENDING and position is not None:
+        out.replace(link, position.price, position.limit_price, position.expires_ms)
+
+
+async def link_states(desk: Desk, work: Work) -> None:
+    """All active links, and those that changed lately."""
+    await desk.begin(work)
+    out = Outgoing()
+    link = table(Link)
+    since = work.now - RECENT_DAYS * DAY_MS
+    for found in await desk.links_where((link.c.state == 0) | (link.c.updated_ms >= since)):
+        out.tell(found, await symbol_of(desk, found))
+    out.emit(work)

@@ -1,0 +1,124 @@
+"""The values that a decision is made from: the master's signal, what its symbol means for a follower, the rules and the standing.
+
+All integers (amounts and prices in 1e-8, volumes in units, times in Unix milliseconds), so that a recorded decision can be made again.
+"""
+
+from typing import NamedTuple
+
+RISK_LIMIT = 2
+"""`raise_to_min` raises a volume to at most this many times what was wanted."""
+
+HALTED, REDUCE_ONLY = "HALTED", "REDUCE_ONLY"
+
+
+class Signal(NamedTuple):
+    """What a master did, the same for all of its followers.
+
+    `equity` and `balance` are the master's just before the trade, without credit and reward credit. `halted` is a stop of the whole
+    venue, the master or the symbol: empty, HALTED or REDUCE_ONLY. `asked` 1: a follower asked for the master's existing positions, which
+    are older than any age limit. `pending` 1: a pending order, which names its own price. `now` is when the decision is made.
+    """
+
+    order: int
+    login: int
+    symbol: str
+    side: str
+    volume: int
+    price: int
+    sl: int
+    tp: int
+    equity: int
+    balance: int
+    opened_ms: int
+    now: int
+    enabled: int = 1
+    follower_modes: int = 2
+    halted: str = ""
+    asked: int = 0
+    pending: int = 0
+
+
+class Terms(NamedTuple):
+    """What the signal's symbol means for the accounts of one group and currency.
+
+    `symbol` is the followers' own name for it, `known` 0 when the venue has no such symbol. `norm_num / norm_den` turns the master's
+    volume units into the follower's (contract size and units per lot); `fx_num / fx_den` is one unit of the follower's currency in the
+    master's (0: no rate is known). `bid` and `ask` are 0 when no price is known. A volume unit needs `margin_num / margin_den` of
+    1e-8 of the follower's currency as margin at leverage 1 (0: not known).
+    """
+
+    symbol: str
+    known: int
+    step: int
+    smallest: int
+    largest: int
+    norm_num: int
+    norm_den: int
+    fx_num: int
+    fx_den: int
+    point: int
+    bid: int
+    ask: int
+    margin_num: int
+    margin_den: int
+    halted: str = ""
+
+
+class Rules(NamedTuple):
+    """A subscription's settings; `listed` tells whether the signal's symbol is in its list. Percentages and factors in 1e-8."""
+
+    subscription: int
+    version: int
+    enabled: int
+    status: int
+    copy_mode: int
+    volume_mode: int
+    risk_multiplier: int
+    fixed_volume: int
+    copy_sl: int
+    copy_tp: int
+    copy_partial_close: int
+    copy_pending_orders: int
+    reverse_direction: int
+    max_volume: int
+    min_volume: int
+    max_positions: int
+    symbols_mode: int
+    listed: int
+    allocation_percent: int
+    raise_to_min: int
+    ratio_multiplier: int
+    max_slippage_points: int
+    max_signal_age_ms: int
+    require_sl: int
+
+
+class Standing(NamedTuple):
+    """Where the follower stands when the decision is made.
+
+    `known` 0: no such account was seen. `equity` and `balance` without credit and reward credit. `copies` are the subscription's links
+    that are active, in flight or unknown; `rank` is how many of the follower's active subscriptions are older than this one. `halted` 1
+    is a halt, 2 reduce-only; `stopped` 1 a stop for losses that nobody has resumed.
+    """
+
+    known: int
+    enabled: int
+    demo: int
+    equity: int
+    balance: int
+    free_margin: int
+    leverage: int
+    positions: int
+    updated_ms: int
+    copies: int
+    rank: int
+    max_masters: int
+    halted: int
+    stopped: int
+
+
+class Policy(NamedTuple):
+    """The house's own limits. `max_equity_age_ms` 0: not checked; `margin_slippage` in 1e-8, negative: no margin check."""
+
+    max_equity_age_ms: int
+    margin_slippage: int

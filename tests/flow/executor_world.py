@@ -1,0 +1,373 @@
+"""An executor between a small venue that does what it is told and a configuration that a test writes; all by the real handlers."""
+
+import json
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from executor.__main__ import WRITES, parts
+from executor.settings import ExecutorSettings
+from shared.bus.reader import Received
+from shared.contracts import config, links, orders, trades
+from shared.contracts.links import LinkRow, LinksChanged
+from shared.ids import copy_client_id
+from shared.service import Parts, Read
+from shared.store import outbox
+from shared.store.engine import create_engine
+from shared.store.work import Store, Work
+
+from tests.loopback import Loopback
+
+NOW = 1_700_000_000_000
+MASTER, ANNA, BEN, CARL = 1000, 2001, 2002, 2003
+"""Logins: a master and three followers."""
+
+D = Decimal
+
+
+class Venue:
+    """Positions and pending orders by order id. `deaf`: takes orders and answers nothing. `refuse`: reason by action."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.positions: dict[int, dict[str, Any]] = {}
+        self.pending: dict[int, dict[str, Any]] = {}
+        self.done: dict[str, tuple[str, Any]] = {}
+        self.seen: list[Any] = []
+        self.refuse: dict[str, str] = {}
+        self.deaf = False
+        self.next_order = 50_000
+        self.price: dict[str, Decimal] = {}
+
+    async def on_orders(self, batch: Received[Any], work: Work) -> None:
+        for event in batch.events:
+            work.cause = event
+            self.seen.append(event)
+            if not self.deaf:
+                self.carry_out(event, work)
+
+    def carry_out(self, event: Any, work: Work) -> None:
+        match event:
+            case orders.OpenCopies():
+                for row in event.rows:
+                    self.once(work, copy_client_id(row.subscription, event.master_order, "open"), "open", self._open, event, row)
+            case orders.CloseCopies():
+                for row in event.rows:
+                    self.once(
+                        work, copy_client_id(row.subscription, event.master_order, "close", row.step), "close", self._close, event, row
+                    )
+            case orders.ProtectCopies():
+                for row in event.rows:
+                    self.once(
+                        work,
+                        copy_client_id(row.subscription, event.master_order, "protect", row.step),
+                        "protect",
+                        self._protect,
+                        event,
+                        row,
+                    )
+            case orders.PlaceCopies():
+                for row in event.rows:
+                    self.once(work, copy_client_id(row.subscription, event.master_order, "place"), "place", self._place, event, row)
+            case orders.ReplaceCopies():
+                for row in event.rows:
+                    self.once(
+                        work,
+                        copy_client_id(row.subscription, event.master_order, "replace", row.step),
+                        "replace",
+                        self._replace,
+                        event,
+                        row,
+                    )
+            case orders.CancelCopies():
+                for row in event.rows:
+                    self.once(
+                        work, copy_client_id(row.subscription, event.master_order, "cancel", row.step), "cancel", self._cancel, event, row
+                    )
+            case orders.SyncAccounts():
+                for login in event.logins:
+                    work.emit(trades.TOPIC, self.held(login, event.request))
+
+    def once(self, work: Work, client_id: str, action: str, do: Any, event: Any, row: Any) -> None:
+        """The same client id has one effect, and the same answer each time."""
+        if client_id not in self.done:
+            reason = self.refuse.get(action, "")
+            if reason:
+                answer = trades.OrdersRejected.of([trades.RejectedRow(row.login, client_id, 0, action, reason, "")])
+            else:
+                answer = do(event, row, client_id)
+            self.done[client_id] = (action, answer)
+        work.emit(trades.TOPIC, self.done[client_id][1])
+
+    def _rejected(self, row: Any, client_id: str, action: str, reason: str) -> Any:
+        return trades.OrdersRejected.of([trades.RejectedRow(row.login, client_id, 0, action, reason, "")])
+
+    def _open(self, event: Any, row: Any, client_id: str) -> Any:
+        self.next_order += 1
+        price = self.price.get(event.symbol, event.price)
+        self.positions[self.next_order] = {
+            "login": row.login, "symbol": event.symbol, "side": row.side, "initial": row.volume, "volume": row.volume, "price": price,
+            "sl": row.sl, "tp": row.tp, "client_id": client_id, "version": 1,
+        }  # fmt: skip
+        return trades.PositionsOpened.of([self.opened_row(self.next_order)])
+
+    def opened_row(self, order: int) -> trades.OpenedRow:
+        p = self.positions[order]
+        return trades.OpenedRow(
+            order, p["login"], p["symbol"], p["side"], p["initial"], p["price"], p["sl"], p["tp"], p["client_id"],
+            trades.REASON_COPY, D(0), D(10000), D(10000), D(0), self.world.now,
+        )  # fmt: skip
+
+    def _find(self, event: Any, row: Any) -> int | None:
+        if row.order in self.positions:
+            return int(row.order)
+        wanted = {copy_client_id(row.subscription, event.master_order, action) for action in ("open", "place")}
+        return next((order for order, p in self.positions.items() if p["client_id"] in wanted and p["volume"]), None)
+
+    def _close(self, event: Any, row: Any, client_id: str) -> Any:
+        order = self._find(event, row)
+        if order is None or not self.positions[order]["volume"]:
+            return self._rejected(row, client_id, "close", "POSITION_NOT_FOUND")
+        return self.closing(order, row.volume, trades.REASON_COPY, client_id)
+
+    def closing(self, order: int, volume: int, reason: str, client_id: str = "") -> Any:
+        """Closes a part (or all there is) of a position."""
+        p = self.positions[order]
+        volume = min(volume, p["volume"])
+        p["volume"] -= volume
+        self.world.deals += 1
+        row = trades.ClosedRow(
+            order, self.world.deals, p["login"], p["symbol"], p["side"], p["initial"], volume, p["volume"], p["price"], p["price"],
+            D(0), D(0), D(0), reason, client_id, p["client_id"], 0, self.world.now,
+        )  # fmt: skip
+        return (trades.PositionsReduced if p["volume"] else trades.PositionsClosed).of([row])
+
+    def _protect(self, event: Any, row: Any, client_id: str) -> Any:
+        order = self._find(event, row)
+        if order is None:
+            return self._rejected(row, client_id, "protect", "POSITION_NOT_FOUND")
+        return self.stops(order, row.sl, row.tp, client_id)
+
+    def stops(self, order: int, sl: Decimal, tp: Decimal, client_id: str = "") -> Any:
+        p = self.positions[order]
+        p["sl"], p["tp"], p["version"] = sl, tp, p["version"] + 1
+        return trades.PositionsChanged.of([trades.ChangedRow(order, p["login"], p["symbol"], sl, tp, p["version"], client_id)])
+
+    def _place(self, event: Any, row: Any, client_id: str) -> Any:
+        self.next_order += 1
+        self.pending[self.next_order] = {
+            "order": self.next_order, "login": row.login, "symbol": event.symbol, "side": row.side, "kind": event.kind, "volume": row.volume,
+            "price": row.price, "limit_price": row.limit_price, "sl": row.sl, "tp": row.tp, "expires_ms": event.expires_ms, "version": 1,
+            "client_id": client_id, "reason": trades.REASON_COPY, "equity": D(0), "balance": D(0), "credit": D(0),
+        }  # fmt: skip
+        return trades.PendingPlaced.of([trades.PendingRow(**self.pending[self.next_order])])
+
+    def _pending(self, event: Any, row: Any) -> int | None:
+        wanted = copy_client_id(row.subscription, event.master_order, "place")
+        return next((order for order, p in self.pending.items() if p["client_id"] == wanted), None)
+
+    def _replace(self, event: Any, row: Any, client_id: str) -> Any:
+        order = self._pending(event, row)
+        if order is None:
+            return self._rejected(row, client_id, "replace", "ORDER_NOT_FOUND")
+        p = self.pending[order]
+        p.update(price=row.price, limit_price=row.limit_price, sl=row.sl, tp=row.tp, expires_ms=event.expires_ms, version=p["version"] + 1)
+        return trades.PendingChanged.of([trades.PendingRow(**p)])
+
+    def _cancel(self, event: Any, row: Any, client_id: str) -> Any:
+        order = self._pending(event, row)
+        if order is None:
+            return self._rejected(row, client_id, "cancel", "ORDER_NOT_FOUND")
+        p = self.pending.pop(order)
+        return trades.PendingCancelled.of([trades.PendingGoneRow(order, p["login"], p["symbol"], p["client_id"], "CANCELLED")])
+
+    def fill_pending(self, order: int) -> list[Any]:
+        """A resting copy is filled: the position has the pending order's id."""
+        p = self.pending.pop(order)
+        self.positions[order] = {
+            "login": p["login"], "symbol": p["symbol"], "side": p["side"], "initial": p["volume"], "volume": p["volume"],
+            "price": p["price"], "sl": p["sl"], "tp": p["tp"], "client_id": p["client_id"], "version": 1,
+        }  # fmt: skip
+        gone = trades.PendingGoneRow(order, p["login"], p["symbol"], p["client_id"], "FILLED")
+        return [trades.PendingFilled.of([gone]), trades.PositionsOpened.of([self.opened_row(order)])]
+
+    def held(self, login: int, request: str) -> Any:
+        """All that an account holds."""
+        rows = [
+            trades.HeldRow(
+                order, p["symbol"], p["side"], p["initial"], p["volume"], p["price"], p["sl"], p["tp"], p["version"], p["client_id"], 0
+            )
+            for order, p in self.positions.items()
+            if p["login"] == login and p["volume"]
+        ]
+        resting = tuple(trades.PendingRow(**p) for p in self.pending.values() if p["login"] == login)
+        return trades.AccountPositions.of(rows, login=login, pending=resting, request=request, first=True, last=True)
+
+
+class World:
+    """The executor, the venue and the configuration, in one process."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        self.now = NOW
+        self.deals = 0
+        self.loop = Loopback(folder, lambda: self.now)
+        self.settings = ExecutorSettings(**settings)
+        self.venue = Venue(self)
+        self.executor: Store
+        self.parts: Parts
+        self.versions: dict[int, int] = {}
+
+    async def start(self) -> None:
+        self.api = await self.log_store("api", (config.TOPIC,))
+        self.gateway = await self.log_store("gateway", (trades.TOPIC,))
+        self.executor = await self.loop.open_store("executor", WRITES)
+        self.parts = parts(self.settings, self.executor)
+        self.loop.join(self.api, {})
+        self.loop.join(self.gateway, {orders.TOPIC: Read(orders.OrderEvent, self.venue.on_orders)})
+        self.loop.join(self.executor, self.parts)
+
+    async def log_store(self, name: str, writes: tuple[str, ...]) -> Store:
+        """A store with the log's tables alone."""
+        engine = create_engine(f"sqlite:///{self.folder / name}.db")
+        async with engine.begin() as connection:
+            await connection.run_sync(outbox.LOG.create_all)
+        store = Store(engine, name, lambda: self.now, {topic: topic for topic in writes})
+        await store.open()
+        return store
+
+    # --- what others tell
+
+    async def told(self, *events: Any) -> None:
+        """The venue tells something (one entry), and everything that follows from it happens."""
+        async with self.gateway.work() as work:
+            for event in events:
+                work.emit(trades.TOPIC, event)
+        await self.loop.settle()
+
+    async def configured(self, *events: Any) -> None:
+        async with self.api.work() as work:
+            for event in events:
+                work.emit(config.TOPIC, event)
+        await self.loop.settle()
+
+    async def tick(self, ms: int = 0) -> None:
+        """Time passes, and the executor's timer rings."""
+        self.now += ms
+        await self.parts_tick()
+        await self.loop.settle()
+
+    async def parts_tick(self) -> None:
+        from executor.timers import ring  # noqa: PLC0415
+
+        async with self.executor.work() as work:
+            await ring(self.parts_desk, work)
+
+    @property
+    def parts_desk(self) -> Any:
+        return self.parts.reads[trades.TOPIC].handler.__self__.desk  # type: ignore[attr-defined]
+
+    # --- what they say
+
+    async def links(self, master_order: int | None = None) -> dict[int, LinkRow]:
+        """The last told state of each link, by subscription."""
+        last: dict[int, LinkRow] = {}
+        for event in await self.link_events():
+            if master_order is None or event.master_order == master_order:
+                last |= {row.subscription: row for row in event.rows}
+        return last
+
+    async def link_events(self) -> list[LinksChanged]:
+        return [links.LINK_EVENTS.validate_python(event) for event in await self.emitted(links.TOPIC)]
+
+    async def emitted(self, topic: str) -> list[dict[str, Any]]:
+        async with self.executor.read() as session:
+            entries = await outbox.kept(session, topic, 1, 100_000)
+        return [event for entry in entries for event in json.loads(entry.payload)["events"]]
+
+    async def orders(self, kind: type | None = None) -> list[Any]:
+        """The orders that the executor sent so far."""
+        sent = [orders.ORDER_EVENTS.validate_python(event) for event in await self.emitted(orders.TOPIC)]
+        return [event for event in sent if kind is None or isinstance(event, kind)]
+
+    def open_volume(self, login: int) -> int:
+        """What a login has open on the venue by copying."""
+        return sum(p["volume"] for p in self.venue.positions.values() if p["login"] == login)
+
+    # --- shorthands
+
+    async def ready(self, *subscriptions: config.Subscription, accounts: tuple[trades.AccountRow, ...] = ()) -> None:
+        """The usual ground: EURUSD, a master, three followers, 10,000 USD each, and these subscriptions."""
+        rows = {row.login: row for row in (account(MASTER), account(ANNA), account(BEN), account(CARL), *accounts)}
+        await self.told(trades.SymbolsChanged.of([symbol("EURUSD"), symbol("GBPUSD")]), trades.AccountsOpened.of(list(rows.values())))
+        await self.configured(
+            config.MasterSaved(master=config.Master(id=1, login=MASTER, customer_id=1)),
+            *(
+                config.FollowerSaved(follower=config.Follower(id=login, login=login, customer_id=login, max_master_count=5))
+                for login in (ANNA, BEN, CARL)
+            ),
+        )
+        await self.configured(*(config.SubscriptionSaved(subscription=one) for one in subscriptions))
+
+    async def open(self, order: int, volume: int = 100, **fields: Any) -> None:
+        """The master opens; 100 units of EURUSD at 1.10000 with 10,000 of equity unless told otherwise."""
+        await self.told(opened(order, volume, now=self.now, **fields))
+
+    async def reduce(self, order: int, closed: int, left: int, initial: int = 100, reason: str = trades.REASON_CLIENT) -> None:
+        """The master closes a part; with nothing left, the whole."""
+        self.deals += 1
+        row = trades.ClosedRow(
+            order, self.deals, MASTER, "EURUSD", "buy", initial, closed, left, D("1.1"), D("1.1"), D(0), D(0), D(0), reason, "", "", 0,
+            self.now,
+        )  # fmt: skip
+        await self.told((trades.PositionsReduced if left else trades.PositionsClosed).of([row]))
+
+    async def move_stops(self, order: int, sl: str, tp: str, version: int) -> None:
+        await self.told(trades.PositionsChanged.of([trades.ChangedRow(order, MASTER, "EURUSD", D(sl), D(tp), version, "")]))
+
+    async def close(self) -> None:
+        await self.loop.close()
+
+
+def opened(order: int, volume: int = 100, *, now: int = NOW, **fields: Any) -> trades.PositionsOpened:
+    values: dict[str, Any] = {
+        "order": order, "login": MASTER, "symbol": "EURUSD", "side": "buy", "volume": volume, "price": D("1.10000"), "sl": D(0),
+        "tp": D(0), "client_id": "", "reason": trades.REASON_CLIENT, "commission": D(0), "equity": D(10000), "balance": D(10000),
+        "credit": D(0), "opened_ms": now,
+    }  # fmt: skip
+    return trades.PositionsOpened.of([trades.OpenedRow(**(values | fields))])
+
+
+def account(login: int, balance: str = "10000", **fields: Any) -> trades.AccountRow:
+    values: dict[str, Any] = {
+        "login": login, "customer_id": login, "group": "real-usd", "mode": "REAL", "currency": "USD", "leverage": 100,
+        "balance": D(balance), "credit": D(0), "equity": D(balance), "margin": D(0), "free_margin": D(balance), "positions": 0,
+    }  # fmt: skip
+    return trades.AccountRow(**(values | fields))
+
+
+def symbol(name: str, **fields: Any) -> trades.SymbolRow:
+    values: dict[str, Any] = {
+        "symbol": name, "digits": 5, "contract_size": D(100000), "base_currency": name[:3], "quote_currency": name[3:],
+        "volume_per_lot": 100, "volume_min": 1, "volume_step": 1, "volume_max": 100_000, "stops_level": 0, "commission": D(0),
+        "swap_long": D(0), "swap_short": D(0), "bid": D("1.1"), "ask": D("1.1"),
+    }  # fmt: skip
+    return trades.SymbolRow(**(values | fields))
+
+
+def subscription(number: int, follower: int = ANNA, **fields: Any) -> config.Subscription:
+    """A subscription of the master, older than any trade of the tests; it copies one to one unless told otherwise."""
+    values: dict[str, Any] = {"id": number, "master_login": MASTER, "follower_login": follower, "created_ms": NOW - 1000}
+    return config.Subscription(**(values | fields))
+
+
+@asynccontextmanager
+async def world(folder: Path, **settings: Any) -> Any:
+    """A started world."""
+    made = World(folder, **settings)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
