@@ -1,0 +1,36 @@
+"""The api as a process: its doors, what it reads, and what it writes."""
+
+from shared.bus.broker import Bus
+from shared.contracts import config
+from shared.contracts.stats import Prices
+from shared.service import Parts, run
+from shared.store.work import Store
+
+from api import flow
+from api.app import create_app
+from api.context import Context
+from api.settings import Settings
+
+
+def main() -> None:
+    settings = Settings()
+
+    async def build(store: Store, _bus: Bus) -> Parts:
+        context = Context(store, settings)
+
+        async def on_prices(prices: Prices) -> None:
+            context.prices.update((row.symbol, row) for row in prices.rows)
+
+        return Parts(
+            reads=flow.READS,
+            writes={config.TOPIC: flow.snapshot},
+            app=create_app(store, settings, context),
+            tasks=[context.prune_answers],
+            on_prices=on_prices,
+        )
+
+    run("api", settings, build, writes=(config.TOPIC,), sole_owner=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The shapes of the answers, for `/openapi.json`: made from the same field lists that the answers are made from."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from sqlmodel import col
+
+from api import views
+from api.store import Account, Base, Follower, Kind, Master, MasterStats, RewardPolicy, Subscription, kind_of
+from api.views import RENAMED, Source
+
+TYPES: dict[Kind, type] = {"int": int, "number": float, "text": str}
+
+
+class Done(BaseModel):
+    """A success with nothing to tell."""
+
+    data: str = "OK"
+
+
+class Table(BaseModel):
+    """The table form: `structure` names the columns; `count` is how many match, on all pages."""
+
+    structure: list[str]
+    rows: list[list[Any]]
+    count: int
+
+
+class Objects(BaseModel):
+    """The same rows, each an object."""
+
+    rows: list[dict[str, Any]]
+    count: int
+
+
+def model_of(name: str, table: type[Base], fields: tuple[str, ...], **more: Any) -> type[BaseModel]:
+    """The model of a view: each field with its column's type."""
+    types: dict[str, Any] = {}
+    for field in fields:
+        source = RENAMED.get(field, Source(field)).column
+        column: Any = col(getattr(table, source if hasattr(table, source) else field))
+        kind: Any = TYPES[kind_of(column)]
+        types[field] = (kind | None if column.nullable else kind, ...)
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **(types | more))
+
+
+REWARD_POLICY = model_of("RewardPolicy", RewardPolicy, views.POLICY)
+MASTER = model_of("Master", Master, views.MASTER, reward_policy=(REWARD_POLICY | None, ...))
+FOLLOWER = model_of("Follower", Follower, views.FOLLOWER)
+SUBSCRIPTION = model_of("Subscription", Subscription, views.SUBSCRIPTION)
+ACCOUNT = model_of("Account", Account, views.ACCOUNT)
+STATS = model_of(
+    "Stats",
+    MasterStats,
+    ("period", "period_days", *views.STATS),
+    pnl_history=(list[float], ...),
+    roi_simple=(float | None, ...),
+    currency=(str, ...),
+    coverage_days=(int, ...),
+    roi_quality=(str, ...),
+    updated_time=(int, ...),
+)
+LISTED_MASTER = model_of(
+    "ListedMaster",
+    Master,
+    views.MASTER,
+    stats=(STATS, ...),
+    reward_policy=(REWARD_POLICY | None, ...),
+    followers=(int, ...),
+    own=(int, ...),
+)
+
+
+def _many(name: str, row: type[BaseModel]) -> type[BaseModel]:
+    many: Any = list[row]  # type: ignore[valid-type]
+    return create_model(name, rows=(many, ...), count=(int, ...))
+
+
+def _lists(name: str, **rows: type[BaseModel]) -> type[BaseModel]:
+    fields: dict[str, Any] = {field: (list[row], ...) for field, row in rows.items()}  # type: ignore[valid-type]
+    return create_model(name, **fields)
+
+
+MASTERS = _many("Masters", LISTED_MASTER)
+MINE = _lists("Mine", masters=MASTER, followers=FOLLOWER, subscriptions=SUBSCRIPTION)
+ACCOUNTS = _lists("Accounts", accounts=ACCOUNT)
+
+
+class Profile(BaseModel):
+    """A customer who has logged in: who it is, the accounts, and the session's token."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: int
+    email: str
+    name: str
+    otp_enabled: int
+    accounts: list[ACCOUNT]  # type: ignore[valid-type]
+
+
+SIGNED_IN = create_model("SignedIn", __base__=Profile, token=(str, Field(alias="__token")))

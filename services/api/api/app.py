@@ -1,0 +1,40 @@
+"""The HTTP application: all doors on one port."""
+
+from functools import cache
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from shared.store.work import Store
+
+from api.client import followers, links, masters, rewards, session, subscriptions
+from api.context import Context
+from api.docs_page import docs_page
+from api.door import Limits, answer_failures
+from api.manager import http
+from api.settings import Settings
+
+
+def create_app(store: Store, settings: Settings, context: Context | None = None) -> FastAPI:
+    """Client REST and manager HTTP. The context is the process's, when it has other doors, too."""
+    app = FastAPI(title="Lockstep API", version="1", docs_url=None, redoc_url=None, strict_content_type=False, redirect_slashes=False)
+    app.state.context = context or Context(store, settings)
+    app.add_middleware(Limits, body_max_bytes=settings.body_max_bytes, body_timeout_s=settings.body_timeout_s)
+    answer_failures(app)
+    for router in (
+        session.open_router,
+        session.router,
+        masters.router,
+        followers.router,
+        subscriptions.router,
+        links.router,
+        rewards.router,
+    ):
+        app.include_router(router)
+    app.include_router(http.router)
+    page = cache(lambda: docs_page(app.openapi()))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page())
+
+    return app

@@ -1,0 +1,1 @@
+"""The client REST door (specifications 1, 2 and 4): one file a noun."""

@@ -1,0 +1,129 @@
+"""Masters: the marketplace, and a customer's own strategies."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse
+from shared.contracts.stats import PERIOD_DAYS
+from sqlalchemy import func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api import answers, filters, views
+from api.bodies import ClosePolicy, DeleteBody, MasterCreate, MasterUpdate
+from api.client.lists import documented, documented_search, one_of, query_of
+from api.commands import masters
+from api.door import FAILURES, At, CustomerRoute
+from api.filters import Query as Filter
+from api.intake import INT64_MAX
+from api.store import Follower, Master, MasterStats, RewardPolicy, Subscription
+from api.views import Json
+
+router = APIRouter(prefix="/copytrade", tags=["masters"], route_class=CustomerRoute, responses=FAILURES)
+
+RecordId = Annotated[int, Path(alias="id", ge=1, le=INT64_MAX)]
+Closing = Annotated[ClosePolicy | None, Query(description="What becomes of open copies: they stay, or are closed at market.")]
+
+DEFAULT_PERIOD = "30D"
+MASTER_FIELDS = tuple(field for field in views.MASTER if field not in {"description", "version"})
+FIELDS = filters.fields_of(Master, MASTER_FIELDS) | filters.fields_of(MasterStats, views.STATS, prefix="stats.")
+PERIODS = {"stats_period": tuple(PERIOD_DAYS), "period": tuple(PERIOD_DAYS)}
+OPTIONS = {name: one_of(name, *values) for name, values in PERIODS.items()}
+
+
+@router.get("/masters", response_model=answers.MASTERS, openapi_extra=documented(PERIODS))
+async def list_masters(request: Request, at: At) -> Any:
+    """Public enabled masters and the customer's own, with statistics, filtered and sorted by any of them."""
+    return await _listed(request, at)
+
+
+@router.post("/masters/search", response_model=answers.MASTERS, openapi_extra=documented_search(PERIODS))
+async def search_masters(request: Request, at: At) -> Any:
+    """The same list, with the filter as a JSON body."""
+    return await _listed(request, at)
+
+
+@router.get("/my", response_model=answers.MINE)
+async def mine(at: At) -> Json:
+    """The customer's own masters and followers, and the subscriptions that belong to any of them."""
+    async with at.context.store.read() as session:
+        own = list(
+            (await session.execute(select(Master).where(col(Master.customer_id) == at.customer_id).order_by(col(Master.id)))).scalars()
+        )
+        followers = list(
+            (
+                await session.execute(select(Follower).where(col(Follower.customer_id) == at.customer_id).order_by(col(Follower.id)))
+            ).scalars()
+        )
+        policies = await _policies(session, [master.id for master in own])
+        related = or_(
+            col(Subscription.follower_login).in_([follower.login for follower in followers]),
+            col(Subscription.master_login).in_([master.login for master in own]),
+        )
+        subscriptions = (await session.execute(select(Subscription).where(related).order_by(col(Subscription.id)))).scalars()
+        return {
+            "masters": [views.master_view(master, policies.get(master.id)) for master in own],
+            "followers": [views.follower_view(follower) for follower in followers],
+            "subscriptions": [views.subscription_view(subscription) for subscription in subscriptions],
+        }
+
+
+@router.post("/master", response_model=answers.MASTER)
+async def create_master(body: MasterCreate, at: At) -> Json:
+    """Makes a REAL account of the customer a master, with its reward policy."""
+    return await at.write(lambda change: masters.create(change, body))
+
+
+@router.put("/master/{id}", response_model=answers.MASTER)
+async def update_master(record: RecordId, body: MasterUpdate, at: At) -> Json:
+    """Changes the fields that are sent; a `reward_policy` is a new version of it, from now on."""
+    return await at.write(lambda change: masters.update(change, record, body))
+
+
+@router.delete("/master/{id}", response_model=answers.Done)
+async def delete_master(record: RecordId, at: At, close_policy: Closing = None, body: DeleteBody | None = None) -> Json:
+    """Deletes a master with its subscriptions. With copied positions open, `close_policy` is needed."""
+    policy = close_policy or (body.close_policy if body else None)
+    return await at.write(lambda change: masters.delete(change, record, policy))
+
+
+async def _listed(request: Request, at: At) -> JSONResponse:
+    query = await query_of(request, FIELDS, OPTIONS)
+    async with at.context.store.read() as session:
+        return JSONResponse(await _page(session, query, at.customer_id))
+
+
+async def _page(session: AsyncSession, query: Filter, customer_id: int) -> Json:
+    period = query.options.get("stats_period") or query.options.get("period") or DEFAULT_PERIOD
+    visible = or_((col(Master.visibility) == "public") & (col(Master.enabled) == 1), col(Master.customer_id) == customer_id)
+    joined = (col(MasterStats.login) == col(Master.login)) & (col(MasterStats.period) == period)
+    statement: Any = select(Master, MasterStats).join(MasterStats, joined).where(visible)
+    rows, count = await filters.page(session, statement, query, FIELDS, col(Master.id))
+    policies = await _policies(session, [master.id for master, _ in rows])
+    followers = await _follower_counts(session, [master.login for master, _ in rows])
+    listed = []
+    for master, stats in rows:
+        policy = policies.get(master.id)
+        listed.append(
+            views.as_object(master, views.MASTER)
+            | {"stats": views.stats_view(stats), "reward_policy": views.policy_view(policy) if policy else None}
+            | {"followers": followers.get(master.login, 0), "own": int(master.customer_id == customer_id)}
+        )
+    return {"rows": listed, "count": count}
+
+
+async def _policies(session: AsyncSession, master_ids: list[int]) -> dict[int, RewardPolicy]:
+    found = await session.execute(select(RewardPolicy).where(col(RewardPolicy.master_id).in_(master_ids)))
+    return {policy.master_id: policy for policy in found.scalars()}
+
+
+async def _follower_counts(session: AsyncSession, logins: list[int]) -> dict[int, int]:
+    """How many accounts follow each master; the master's own customer is not counted."""
+    statement = (
+        select(col(Subscription.master_login), func.count())
+        .join(Master, col(Master.login) == col(Subscription.master_login))
+        .join(Follower, col(Follower.login) == col(Subscription.follower_login))
+        .where(col(Subscription.master_login).in_(logins), col(Follower.customer_id) != col(Master.customer_id))
+        .group_by(col(Subscription.master_login))
+    )
+    return {login: count for login, count in (await session.execute(statement)).all()}  # noqa: C416  (a Row is no pair to mypy)

@@ -1,0 +1,49 @@
+"""The customer's session: logging in, and the accounts that it is for."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from sqlalchemy import select
+from sqlmodel import col
+
+from api import answers, auth, store, views
+from api.bodies import LoginBody
+from api.context import Context
+from api.door import FAILURES, At, CustomerRoute, OpenRoute, context_of
+from api.errors import Refused
+from api.store import Customer
+from api.views import Json
+
+open_router = APIRouter(prefix="/customer", tags=["session"], route_class=OpenRoute, responses=FAILURES)
+router = APIRouter(prefix="/customer", tags=["session"], route_class=CustomerRoute, responses=FAILURES)
+
+
+@open_router.post("/auth/login", response_model=answers.SIGNED_IN)
+async def login(body: LoginBody, request: Request) -> Json:
+    """Profile, accounts and a session token for an e-mail and its password, and a one-time code where the customer has set that up."""
+    context = context_of(request)
+    await context.spend_login(body.email, request.client.host if request.client else "")
+    async with context.store.read() as session:
+        customer = (await session.execute(select(Customer).where(col(Customer.email) == body.email.lower()))).scalar_one_or_none()
+    fits = await asyncio.to_thread(auth.check_password, customer.password_hash if customer else None, body.password)
+    if customer is None or not fits:
+        raise Refused("CUSTOMER_NOT_FOUND_OR_INCORRECT", "no customer has this e-mail and password")
+    if not customer.enabled:
+        raise Refused("CUSTOMER_DISABLED", "the customer is disabled")
+    token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, context.now_s(), context.settings.session_ttl_s)
+    return profile(customer) | await _accounts(context, customer.id) | {"__token": token}
+
+
+@router.get("/session/accounts", response_model=answers.ACCOUNTS)
+async def session_accounts(at: At) -> Json:
+    """The trading accounts of the session's customer."""
+    return await _accounts(at.context, at.customer_id)
+
+
+def profile(customer: Customer) -> Json:
+    return {"id": customer.id, "email": customer.email, "name": customer.name, "otp_enabled": customer.otp_enabled}
+
+
+async def _accounts(context: Context, customer_id: int) -> Json:
+    async with context.store.read() as session:
+        return {"accounts": [views.account_view(account) for account in await store.accounts_of(session, customer_id)]}

@@ -1,0 +1,58 @@
+"""Subscriptions: which masters the customer's followers copy, and how."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import or_, select
+from sqlmodel import col
+
+from api import answers, filters, views
+from api.bodies import DeleteBody, SubscriptionCreate, SubscriptionUpdate
+from api.client.lists import FORMAT, FORMATS, Listing, answer, documented, documented_search, own_logins, query_of
+from api.client.masters import Closing, RecordId
+from api.commands import subscriptions
+from api.door import FAILURES, At, CustomerRoute
+from api.store import Subscription
+from api.views import Json
+
+router = APIRouter(prefix="/copytrade", tags=["subscriptions"], route_class=CustomerRoute, responses=FAILURES)
+LISTING = Listing(filters.fields_of(Subscription, views.SUBSCRIPTION), views.SUBSCRIPTION, col(Subscription.id))
+
+
+@router.get("/subscriptions", response_model=answers.Table | answers.Objects, openapi_extra=documented(FORMATS))
+async def list_subscriptions(request: Request, at: At) -> Any:
+    """Subscriptions of the customer's followers, and to the customer's masters."""
+    return await _listed(request, at)
+
+
+@router.post("/subscriptions/search", response_model=answers.Table | answers.Objects, openapi_extra=documented_search(FORMATS))
+async def search_subscriptions(request: Request, at: At) -> Any:
+    """The same list, with the filter as a JSON body."""
+    return await _listed(request, at)
+
+
+@router.post("/subscription", response_model=answers.SUBSCRIPTION)
+async def create_subscription(body: SubscriptionCreate, at: At) -> Json:
+    """Subscribes a follower of the customer to an available master."""
+    return await at.write(lambda change: subscriptions.create(change, body))
+
+
+@router.put("/subscription/{id}", response_model=answers.SUBSCRIPTION)
+async def update_subscription(record: RecordId, body: SubscriptionUpdate, at: At) -> Json:
+    """Changes the fields that are sent. `copy_existing_positions` 1 copies what is open now and has no copy yet."""
+    return await at.write(lambda change: subscriptions.update(change, record, body))
+
+
+@router.delete("/subscription/{id}", response_model=answers.Done)
+async def delete_subscription(record: RecordId, at: At, close_policy: Closing = None, body: DeleteBody | None = None) -> Json:
+    """Ends a subscription. With copied positions open, `close_policy` is needed."""
+    policy = close_policy or (body.close_policy if body else None)
+    return await at.write(lambda change: subscriptions.delete(change, record, policy))
+
+
+async def _listed(request: Request, at: At) -> JSONResponse:
+    query = await query_of(request, LISTING.fields, FORMAT)
+    own = own_logins(at.customer_id)
+    related = or_(col(Subscription.follower_login).in_(own), col(Subscription.master_login).in_(own))
+    return await answer(at.context, LISTING, select(Subscription).where(related), query)

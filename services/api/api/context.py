@@ -1,0 +1,187 @@
+"""What all doors share: the store, the settings, the limits, and how a write becomes one transaction with one answer."""
+
+import asyncio
+import hashlib
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from shared.clock import seconds
+from shared.contracts.stats import PriceRow
+from shared.store.outbox import upsert
+from shared.store.work import Store, Work
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
+
+from api import auth
+from api import store as tables
+from api.auth import Actor, Session, Vault
+from api.commands.change import Change
+from api.errors import AccountUnseen, Refused
+from api.settings import Settings
+from api.store import Answered, Customer
+from api.views import Json
+
+POLL_S = 0.05
+KEY_MAX_LENGTH = 255
+PRUNE_EVERY_S = 600
+
+Operation = Callable[[Change], Awaitable[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a write is known by, so that asking twice does it once."""
+
+    key: str = ""
+    fingerprint: str = ""
+    if_match: int | None = None
+
+
+class Context:
+    """One instance a process; the doors are made with it."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.settings = settings
+        self.secret = settings.secret.get_secret_value()
+        self.vault = Vault(self.secret)
+        self.prices: dict[str, PriceRow] = {}
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._rate = parse(settings.rate_limit)
+        self._login_rate = parse(settings.login_rate_limit)
+
+    def now_s(self) -> int:
+        return seconds(self.store.clock())
+
+    def session(self, token: str) -> Session | None:
+        return auth.check_token(self.secret, token, self.now_s())
+
+    async def customer(self, token: str) -> Actor:
+        """The customer whose session it is. Raises Refused(INVALID_CUSTOMER_SESSION)."""
+        session = self.session(token)
+        customer_id = auth.customer_of(session)
+        if session is None or customer_id is None:
+            raise Refused("INVALID_CUSTOMER_SESSION", "the session is missing, invalid or expired")
+        async with self.store.read() as reading:
+            row = (
+                await reading.execute(select(col(Customer.enabled), col(Customer.sessions_from_s)).where(col(Customer.id) == customer_id))
+            ).one_or_none()
+        # A customer of the broker who has no row here has a session from elsewhere: it is as good.
+        if row is not None and (not row[0] or session.issued_s < row[1]):
+            raise Refused("INVALID_CUSTOMER_SESSION", "the session was ended")
+        return Actor(session.kind, str(customer_id), customer_id)
+
+    def manager(self, token: str) -> Actor:
+        """The manager whose session it is. Raises Refused(INVALID_MANAGER_SESSION)."""
+        session = self.session(token)
+        if session is None or session.kind not in auth.MANAGERS:
+            raise Refused("INVALID_MANAGER_SESSION", "the session is missing, invalid or expired")
+        return Actor(session.kind, session.subject)
+
+    async def spend(self, who: str) -> None:
+        """One request of the allowance. Raises Refused(TOO_MANY_REQUESTS)."""
+        await self._spend(self._rate, who)
+
+    async def spend_login(self, email: str, address: str) -> None:
+        """One attempt to log in, for the e-mail and for the address it comes from."""
+        await self._spend(self._login_rate, f"login:{email.lower()}")
+        await self._spend(self._login_rate, f"from:{address}", share=10)
+
+    async def _spend(self, rate: RateLimitItem, who: str, share: int = 1) -> None:
+        allowance = type(rate)(rate.amount * share, rate.multiples) if share != 1 else rate
+        if not await self._limiter.hit(allowance, who):
+            window = await self._limiter.get_window_stats(allowance, who)
+            wait = max(1, math.ceil(window.reset_time - time.time()))
+            raise Refused("TOO_MANY_REQUESTS", f"try again in {wait} s", retry_after_s=wait)
+
+    async def write(self, actor: Actor, operation: Operation, asked: Asked = Asked()) -> Json:
+        """One command, one transaction. Waits a moment for an account that was not seen yet; with a key, does nothing a second time.
+
+        Raises Refused: what the command refuses, IDEMPOTENCY_KEY_REUSED, CONFLICT when another change came first.
+        """
+        try:
+            try:
+                return await self._once(actor, operation, asked, final=False)
+            except AccountUnseen as unseen:
+                await self._seen(unseen.login)
+                return await self._once(actor, operation, asked, final=True)
+        except IntegrityError:
+            raise Refused("CONFLICT", "another change came first") from None
+
+    async def prune_answers(self) -> None:
+        """Forgets answers to Idempotency-Keys when they are old; runs as long as the service does."""
+        while True:
+            async with self.store.work() as work:
+                before = work.now - round(self.settings.idempotency_hours * 3_600_000)
+                await work.session.execute(delete(Answered).where(col(Answered.created_ms) < before))
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def _seen(self, login: int) -> None:
+        """Waits until the account was seen, `account_wait_s` at most."""
+        deadline = asyncio.get_running_loop().time() + self.settings.account_wait_s
+        while asyncio.get_running_loop().time() < deadline:
+            async with self.store.read() as session:
+                if await tables.account(session, login) is not None:
+                    return
+            await asyncio.sleep(POLL_S)
+
+    async def _once(self, actor: Actor, operation: Operation, asked: Asked, *, final: bool) -> Json:
+        async with self.store.work() as work:
+            change = Change(work, actor, asked.if_match)
+            if not asked.key:
+                return await operation(change)
+            answer = await _answered(work, str(actor), asked)
+            if answer is None:
+                answer = await self._first_time(change, operation, asked, final=final)
+        if answer.status >= 400:
+            failure = json.loads(answer.body)
+            raise Refused(failure["error"], failure["message"])
+        found: Json = json.loads(answer.body)
+        return found
+
+    async def _first_time(self, change: Change, operation: Operation, asked: Asked, *, final: bool) -> Answered:
+        """Does it, and keeps the answer, a refusal, too, in the same transaction."""
+        session = change.session
+        answer = await session.get_one(Answered, (str(change.actor), asked.key))
+        emitted = len(change.work.emitted)
+        try:
+            async with session.begin_nested():
+                body = await operation(change)
+                await session.flush()
+            answer.status, answer.body = 200, json.dumps(body)
+        except Refused as refused:
+            if isinstance(refused, AccountUnseen) and not final:
+                raise
+            del change.work.emitted[emitted:]
+            answer = await session.get_one(Answered, (str(change.actor), asked.key))
+            answer.status, answer.body = refused.status, json.dumps(refused.body())
+        return answer
+
+
+async def _answered(work: Work, owner: str, asked: Asked) -> Answered | None:
+    """The earlier answer under this key; None when this is the first time (the key is taken then). Of two at once, one waits here."""
+    statement = upsert(work.session, tables.table_of(Answered)).on_conflict_do_nothing()
+    values = {"owner": owner, "key": asked.key, "fingerprint": asked.fingerprint, "status": 0, "body": "", "created_ms": work.now}
+    taken = (await work.session.execute(statement.values(values).returning(col(Answered.key)))).scalar()
+    if taken is not None:
+        return None
+    answer = await work.session.get_one(Answered, (owner, asked.key))
+    if answer.fingerprint != asked.fingerprint:
+        raise Refused("IDEMPOTENCY_KEY_REUSED", "the key was used for another request")
+    return answer
+
+
+def fingerprint(*parts: str | bytes) -> str:
+    """What a request is, in 32 bytes: two requests with the same one are the same."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.hexdigest()

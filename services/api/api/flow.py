@@ -1,0 +1,167 @@
+"""Events: the read models of what the other services tell, and the configuration told again as a snapshot."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from shared.bus.reader import Received
+from shared.contracts import config, links, rewards, stats, trades
+from shared.contracts.links import LinksChanged
+from shared.contracts.rewards import AccrualsChanged, RewardEvent, SharingChanged
+from shared.contracts.stats import StatsChanged
+from shared.contracts.trades import TradeEvent
+from shared.money import quantize
+from shared.service import Read
+from shared.store.engine import SCALE
+from shared.store.work import Work
+from sqlalchemy import bindparam, delete, select
+from sqlmodel import col
+
+from api import store
+from api.store import (
+    Account,
+    Accrual,
+    Deal,
+    Follower,
+    Halt,
+    Master,
+    MasterStats,
+    Position,
+    RewardPolicy,
+    Sharing,
+    Subscription,
+    Symbol,
+    TradeLink,
+    Version,
+)
+from api.views import number
+
+NOT_OF_A_POSITION = ("reason", "commission", "equity", "balance", "credit")
+NOT_OF_A_SYMBOL = ("stops_level", "commission", "swap_long", "swap_short")
+
+
+async def on_links(batch: Received[LinksChanged], work: Work) -> None:
+    """Trade links as they stand. The inputs of a decision come with it alone, and stay."""
+    found: dict[int, dict[str, Any]] = {}
+    for event in batch.events:
+        for row in event.rows:
+            values = _kept(row._asdict(), id="link", subscription_id="subscription")
+            inputs = values["inputs"] or found.get(row.link, {}).get("inputs", "")
+            found[row.link] = values | {"master_login": event.master_login, "master_order": event.master_order, "inputs": inputs}
+    await store.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty="inputs")
+
+
+async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
+    """Accruals and sharing as they stand; the balance operations between rewards and the venue are not ours."""
+    accruals: dict[int, dict[str, Any]] = {}
+    sharing: dict[int, dict[str, Any]] = {}
+    for event in batch.events:
+        if isinstance(event, AccrualsChanged):
+            accruals |= {row.id: _kept(row._asdict()) for row in event.rows}
+        elif isinstance(event, SharingChanged):
+            sharing |= {row.subscription: _kept(row._asdict()) for row in event.rows}
+    await store.save_rows(work.session, Accrual, list(accruals.values()))
+    await store.save_rows(work.session, Sharing, list(sharing.values()))
+
+
+async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for event in batch.events:
+        for row in event.rows:
+            history = json.dumps([number(value) for value in row.pnl_history], separators=(",", ":"))
+            found[row.login, row.period] = _kept(row._asdict()) | {"pnl_history": history}
+    await store.save_rows(work.session, MasterStats, list(found.values()))
+
+
+async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
+    """Accounts, symbols, open positions and closings, in the order in which they happened."""
+    for event in batch.events:
+        match event:
+            case trades.AccountsOpened() | trades.AccountsChanged():
+                rows = {row.login: _kept(row._asdict(), group_name="group") | {"updated_ms": event.time} for row in event.rows}
+                await store.save_rows(work.session, Account, list(rows.values()))
+            case trades.SymbolsChanged():
+                symbols = {row.symbol: _kept(row._asdict(), leave_out=NOT_OF_A_SYMBOL) for row in event.rows}
+                await store.save_rows(work.session, Symbol, list(symbols.values()))
+            case trades.PositionsOpened():
+                opened = {row.order: _kept(row._asdict(), leave_out=NOT_OF_A_POSITION) | {"initial": row.volume} for row in event.rows}
+                await _opened(work, opened)
+            case trades.PositionsChanged():
+                stops = [{"its_order": row.order, "new_sl": _scaled(row.sl), "new_tp": _scaled(row.tp)} for row in event.rows]
+                values: dict[str, Any] = {"sl": bindparam("new_sl"), "tp": bindparam("new_tp")}
+                await store.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), values, stops)
+            case trades.PositionsReduced() | trades.PositionsClosed():
+                await _closed(work, event.rows)
+            case trades.AccountPositions():
+                await _positions_of(work, event)
+            case _:
+                pass  # orders and balance operations change nothing that is shown here
+
+
+async def _opened(work: Work, opened: dict[int, dict[str, Any]]) -> None:
+    """A position that is known already (told again) keeps the volume that it has now."""
+    known = select(col(Position.order)).where(col(Position.order).in_(list(opened)))
+    closed = select(col(Deal.position)).where(col(Deal.position).in_(list(opened)))
+    seen = set((await work.session.execute(known)).scalars()) | set((await work.session.execute(closed)).scalars())
+    await store.save_rows(work.session, Position, [row for order, row in opened.items() if order not in seen])
+
+
+async def _closed(work: Work, rows: Iterable[trades.ClosedRow]) -> None:
+    deals = {row.deal: _kept(row._asdict(), position="order") for row in rows}
+    await store.save_rows(work.session, Deal, list(deals.values()))
+    left = [{"its_order": row.order, "now": row.left} for row in rows if row.left]
+    await store.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
+    gone = [row.order for row in rows if not row.left]
+    if gone:
+        await work.session.execute(delete(Position).where(col(Position.order).in_(gone)))
+
+
+async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
+    """All that an account holds: what is not among them is gone."""
+    if event.first:
+        await work.session.execute(delete(Position).where(col(Position.login) == event.login))
+    held = {row.order: _kept(row._asdict(), leave_out=("version",)) | {"login": event.login} for row in event.rows}
+    await store.save_rows(work.session, Position, list(held.values()))
+
+
+async def snapshot(work: Work) -> None:
+    """The whole configuration again: masters, every version of their policies, followers, subscriptions, halts."""
+    session = work.session
+    for master in (await session.execute(select(Master).order_by(col(Master.id)))).scalars():
+        work.emit(config.TOPIC, config.MasterSaved(master=store.master_state(master)))
+    versions = (
+        select(col(Version.state))
+        .join(RewardPolicy, col(RewardPolicy.id) == col(Version.record_id))
+        .where(col(Version.noun) == "reward_policy")
+        .order_by(col(Version.record_id), col(Version.version))
+    )
+    for state in (await session.execute(versions)).scalars():
+        work.emit(config.TOPIC, config.PolicySaved(policy=config.RewardPolicy.model_validate_json(state)))
+    for follower in (await session.execute(select(Follower).order_by(col(Follower.id)))).scalars():
+        work.emit(config.TOPIC, config.FollowerSaved(follower=store.follower_state(follower)))
+    for subscription in (await session.execute(select(Subscription).order_by(col(Subscription.id)))).scalars():
+        work.emit(config.TOPIC, config.SubscriptionSaved(subscription=store.subscription_state(subscription)))
+    for halt in (await session.execute(select(Halt).order_by(col(Halt.id)))).scalars():
+        work.emit(config.TOPIC, config.HaltSaved(halt=store.halt_state(halt)))
+
+
+def _kept(values: dict[str, Any], leave_out: tuple[str, ...] = (), **renamed: str) -> dict[str, Any]:
+    """A row as the read model keeps it: amounts to 8 places, some columns under another name, some not at all."""
+    for new, old in renamed.items():
+        values[new] = values.pop(old)
+    return {name: _scaled(value) if isinstance(value, Decimal) else value for name, value in values.items() if name not in leave_out}
+
+
+def _scaled(value: Decimal) -> Decimal:
+    """What is shown has 8 places at most; what is charged was rounded before."""
+    return quantize(value, SCALE)
+
+
+READS = {
+    links.TOPIC: Read(links.LinkEvent, on_links),
+    rewards.TOPIC: Read(rewards.RewardEvent, on_rewards),
+    stats.TOPIC: Read(stats.StatsEvent, on_stats),
+    trades.TOPIC: Read(trades.TradeEvent, on_trades),
+}
+"""What this service reads, and what it does with it."""

@@ -1,0 +1,1 @@
+"""The manager door: one dispatcher, over HTTP and over the line protocol."""

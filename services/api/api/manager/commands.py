@@ -1,0 +1,187 @@
+"""Every command of the manager API: its name, what it takes, who may send it, and what it does."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy import select
+from sqlmodel import col
+
+from api import auth, filters, views
+from api.auth import Actor
+from api.bodies import (
+    Body,
+    ClosePolicy,
+    FollowerCreate,
+    FollowerUpdate,
+    Id,
+    MasterCreate,
+    MasterUpdate,
+    RewardPolicyBody,
+    Stamp,
+    SubscriptionCreate,
+    SubscriptionUpdate,
+)
+from api.commands import customers, followers, masters, policies, subscriptions
+from api.commands.change import Change
+from api.context import Asked, Context
+from api.store import Account, Accrual, Audit, Base, Customer, Follower, Master, RewardPolicy, Subscription, TradeLink
+from api.views import Json
+
+WRITERS = frozenset({auth.MANAGER, auth.ADMIN, auth.DEALER, auth.CRM_MANAGER, auth.CRM_ADMIN})
+ADMINS = frozenset({auth.MANAGER, auth.ADMIN, auth.CRM_ADMIN})
+READERS = auth.MANAGERS
+
+
+class UpdateMaster(MasterUpdate):
+    id: Id
+
+
+class UpdateFollower(FollowerUpdate):
+    id: Id
+
+
+class UpdateSubscription(SubscriptionUpdate):
+    id: Id
+
+
+class CreatePolicy(RewardPolicyBody):
+    master_id: Id
+
+
+class UpdatePolicy(RewardPolicyBody):
+    id: Id
+    updated_time: Stamp | None = None
+
+
+class Delete(Body):
+    """`close_policy` says what becomes of open copies; without it, a record with active links is not deleted."""
+
+    id: Id
+    close_policy: ClosePolicy | None = None
+
+
+class DeletePolicy(Body):
+    id: Id
+
+
+class TableFilter(Body):
+    """The standard filter."""
+
+    limit: int = 100
+    offset: int = 0
+    where: list[Any] = Field(default_factory=list)
+    whereNot: list[Any] = Field(default_factory=list)  # noqa: N815  (the wire's names)
+    whereIn: list[Any] = Field(default_factory=list)  # noqa: N815
+    whereNotIn: list[Any] = Field(default_factory=list)  # noqa: N815
+    whereBetween: list[Any] = Field(default_factory=list)  # noqa: N815
+    whereNotBetween: list[Any] = Field(default_factory=list)  # noqa: N815
+    orderBy: list[Any] = Field(default_factory=list)  # noqa: N815
+
+
+Handler = Callable[[Context, Actor, Any, Asked], Awaitable[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command. `data` is checked against `body` before `handle` sees it."""
+
+    name: str
+    body: type[Body]
+    roles: frozenset[str]
+    does: str
+    handle: Handler
+    structure: tuple[str, ...] = ()
+    """The columns of a table's answer."""
+
+
+def _writes(operation: Callable[[Change, Any], Awaitable[Json]]) -> Handler:
+    async def handle(context: Context, actor: Actor, data: Any, asked: Asked) -> Json:
+        return await context.write(actor, lambda change: operation(change, data), asked)
+
+    return handle
+
+
+def _table(name: str, table: type[Base], structure: tuple[str, ...], does: str, roles: frozenset[str] = READERS) -> Command:
+    fields = filters.fields_of(table, structure)
+    key: Any = col(getattr(table, "login" if table is Account else "id"))
+
+    async def handle(context: Context, _actor: Actor, data: Any, _asked: Asked) -> Json:
+        settings = context.settings
+        query = filters.parse(data.model_dump(exclude_unset=True), fields, settings.page_default, settings.manager_page_max, {})
+        async with context.store.read() as session:
+            rows, count = await filters.page(session, select(table), query, fields, key)
+        return views.table([row[0] for row in rows], structure, count)
+
+    return Command(name, TableFilter, roles, does, handle, structure)
+
+
+async def _create_policy(change: Change, data: CreatePolicy) -> Json:
+    master = await change.own(Master, data.master_id)
+    return views.policy_view(await policies.create(change, master, data))
+
+
+async def _update_policy(change: Change, data: UpdatePolicy) -> Json:
+    policy = await change.own(RewardPolicy, data.id)
+    return views.policy_view(await policies.update(change, policy, data, data.updated_time))
+
+
+async def _delete_policy(change: Change, data: DeletePolicy) -> Json:
+    await policies.delete(change, await change.own(RewardPolicy, data.id))
+    return {"data": "OK"}
+
+
+AUDIT = ("id", "created_time", "actor", "action", "noun", "record_id", "before", "after")
+MASTER = (*views.MASTER, "customer_id")
+FOLLOWER = (*views.FOLLOWER, "customer_id")
+LINK = (*views.LINK, "inputs")
+
+_ALL = (
+    Command("MngCreateCopyMaster", MasterCreate, WRITERS, "Makes an account a master, with its reward policy.", _writes(masters.create)),
+    Command(
+        "MngUpdateCopyMaster",
+        UpdateMaster,
+        WRITERS,
+        "Changes a master.",
+        _writes(lambda change, data: masters.update(change, data.id, data)),
+    ),
+    Command(
+        *("MngDeleteCopyMaster", Delete, WRITERS, "Deletes a master with its subscriptions."),
+        _writes(lambda change, data: masters.delete(change, data.id, data.close_policy)),
+    ),
+    Command("MngCreateCopyFollower", FollowerCreate, WRITERS, "Lets an account copy masters.", _writes(followers.create)),
+    Command(
+        *("MngUpdateCopyFollower", UpdateFollower, WRITERS, "Changes a follower."),
+        _writes(lambda change, data: followers.update(change, data.id, data)),
+    ),
+    Command(
+        *("MngDeleteCopyFollower", Delete, WRITERS, "Deletes a follower with its subscriptions."),
+        _writes(lambda change, data: followers.delete(change, data.id, data.close_policy)),
+    ),
+    Command("MngCreateCopySubscription", SubscriptionCreate, WRITERS, "Subscribes a follower to a master.", _writes(subscriptions.create)),
+    Command(
+        *("MngUpdateCopySubscription", UpdateSubscription, WRITERS, "Changes a subscription."),
+        _writes(lambda change, data: subscriptions.update(change, data.id, data)),
+    ),
+    Command(
+        *("MngDeleteCopySubscription", Delete, WRITERS, "Ends a subscription."),
+        _writes(lambda change, data: subscriptions.delete(change, data.id, data.close_policy)),
+    ),
+    Command("MngCreateCopyRewardPolicy", CreatePolicy, WRITERS, "Gives a master without one a reward policy.", _writes(_create_policy)),
+    Command("MngUpdateCopyRewardPolicy", UpdatePolicy, WRITERS, "A new version of a reward policy, whole.", _writes(_update_policy)),
+    Command("MngDeleteCopyRewardPolicy", DeletePolicy, WRITERS, "Deletes a reward policy.", _writes(_delete_policy)),
+    Command("MngCreateCustomer", customers.CustomerCreate, ADMINS, "Makes a customer who can log in.", _writes(customers.create)),
+    Command("MngUpdateCustomer", customers.CustomerUpdate, ADMINS, "Changes a customer.", _writes(customers.update)),
+    _table("MngGetCopyMastersByFilter", Master, MASTER, "Masters."),
+    _table("MngGetCopyFollowersByFilter", Follower, FOLLOWER, "Followers."),
+    _table("MngGetCopySubscriptionsByFilter", Subscription, views.SUBSCRIPTION, "Subscriptions."),
+    _table("MngGetCopyRewardPoliciesByFilter", RewardPolicy, views.POLICY, "Reward policies."),
+    _table("MngGetCopyTradeLinksByFilter", TradeLink, LINK, "Trade links and skips, with the inputs of each decision."),
+    _table("MngGetCopyRewardAccrualsByFilter", Accrual, views.ACCRUAL, "Reward accruals."),
+    _table("MngGetAccountsByFilter", Account, views.ACCOUNT, "Trading accounts as last told by the venue."),
+    _table("MngGetCustomersByFilter", Customer, customers.FIELDS, "Customers who can log in.", ADMINS),
+    _table("MngGetAuditByFilter", Audit, AUDIT, "Who changed what, before and after (JSON).", ADMINS),
+)
+
+COMMANDS = {command.name: command for command in _ALL}

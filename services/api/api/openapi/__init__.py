@@ -1,0 +1,1 @@
+"""The signed OpenAPI V2 door (specification 5)."""

@@ -1,0 +1,39 @@
+"""What the api is told when it starts, beyond what every service is told."""
+
+from pathlib import Path
+
+from pydantic import Field
+from shared.settings import Settings as CommonSettings
+
+
+class Settings(CommonSettings):
+    """Each field is the environment variable `LOCKSTEP_<NAME>`."""
+
+    session_ttl_s: int = Field(default=12 * 3600, ge=60)
+    """How long a customer's session lasts after the login."""
+    account_wait_s: float = Field(default=2.0, ge=0, le=30)
+    """How long a write waits for an account that the venue has opened but that was not seen here yet."""
+    body_max_bytes: int = Field(default=256 * 1024, ge=1024)
+    body_timeout_s: float = Field(default=10, gt=0)
+    """How long a client may take to send a request's body."""
+    json_depth_max: int = Field(default=16, ge=4)
+    page_default: int = Field(default=100, ge=1)
+    page_max: int = Field(default=500, ge=1)
+    manager_page_max: int = Field(default=50_000, ge=1)
+    rate_limit: str = "1200/minute"
+    """Requests of one customer (or manager), in the notation of the package `limits`."""
+    login_rate_limit: str = "20/minute"
+    """Log-in attempts for one e-mail, and ten times as many from one address."""
+    idempotency_hours: float = Field(default=24, gt=0)
+    """How long the answer to an Idempotency-Key is kept."""
+    tcp_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the manager's line protocol; 0: that door stays closed."""
+    tcp_line_max_bytes: int = Field(default=1024 * 1024, ge=1024)
+    tcp_idle_s: float = Field(default=300, gt=0)
+    """A connection without subscriptions that sends nothing for so long is closed."""
+    tcp_connections_max: int = Field(default=1000, ge=1)
+    tcp_in_flight_max: int = Field(default=2000, ge=1)
+    """Requests of one connection that may wait for their answer; beyond it the connection is read no further until one is answered."""
+    tcp_certificate: Path | None = None
+    """PEM file with a certificate chain: the line protocol is TLS then. `tcp_key` is its key."""
+    tcp_key: Path | None = None

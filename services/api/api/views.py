@@ -1,0 +1,126 @@
+"""What the doors answer: each record's fields in the specification's order, ours after them. Times are Unix seconds, amounts numbers."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from api.store import Account, Base, Follower, Master, MasterStats, RewardPolicy, Subscription
+
+Json = dict[str, Any]
+
+MASTER = (
+    *("id", "login", "enabled", "strategy_name", "description", "visibility", "allowed_follower_modes"),
+    *("show_trade_history", "show_followers", "created_time", "updated_time", "version"),
+)
+FOLLOWER = ("id", "login", "enabled", "manual_trading_mode", "max_master_count", "created_time", "updated_time", "version")
+SUBSCRIPTION = (
+    *("id", "master_login", "follower_login", "enabled", "status", "copy_mode", "volume_mode", "risk_multiplier", "fixed_volume"),
+    *("copy_sl", "copy_tp", "copy_partial_close", "copy_pending_orders", "copy_existing_positions", "reverse_direction"),
+    *("max_volume", "min_volume", "max_positions", "symbols_mode", "symbols", "created_time", "updated_time"),
+    *("allocation_percent", "small_volume_policy", "ratio_multiplier", "max_slippage_points", "max_signal_age_ms", "require_sl"),
+    *("daily_loss_percent", "drawdown_percent", "stop_action", "resumed_ms", "version"),
+)
+POLICY = (
+    *("id", "master_id", "enabled", "reward_type", "billing_period", "fee_amount", "fee_percent", "currency"),
+    *("payout_account_login", "hwm_enabled", "created_time", "updated_time", "master_login", "version"),
+)
+LINK = (
+    *("id", "subscription_id", "master_login", "follower_login", "master_order", "follower_order", "state", "created_time", "updated_time"),
+    *("phase", "reason", "symbol", "side", "volume", "volume_now", "master_volume", "master_volume_now", "price", "sl", "tp"),
+)
+ACCRUAL = (
+    *("id", "subscription_id", "master_login", "follower_login", "reward_type", "period_from", "period_to", "base_amount", "fee_amount"),
+    *("currency", "state", "created_time", "updated_time", "payout_account_login", "source_order", "charge_order", "payout_order"),
+    *("failure_reason", "payout_amount", "payout_currency", "policy_id", "policy_version", "formula", "ref_accrual_id", "inputs"),
+)
+ACCOUNT = (
+    *("login", "customer_id", "group", "mode", "currency", "leverage", "balance", "credit", "equity", "margin", "free_margin"),
+    "positions",
+)
+STATS = ("roi", "pnl", "win_rate", "max_drawdown", "avg_pnl_per_trade", "trades")
+
+
+class Source(NamedTuple):
+    """Where a field that is not a column of its own comes from: the column, and how many of its units make one of the field's."""
+
+    column: str
+    divisor: int = 1
+
+
+RENAMED = {
+    "created_time": Source("created_ms", 1000),
+    "updated_time": Source("updated_ms", 1000),
+    "period_from": Source("period_from", 1000),
+    "period_to": Source("period_to", 1000),
+    "failure_reason": Source("reason"),
+    "group": Source("group_name"),
+    "open_time": Source("opened_ms", 1000),
+    "close_time": Source("closed_ms", 1000),
+    "order": Source("position"),
+}
+
+
+def number(value: Decimal | None) -> int | float | None:
+    """An amount as a JSON number: whole ones without a fraction."""
+    if value is None:
+        return None
+    whole = int(value)
+    return whole if whole == value else float(value)
+
+
+def value_of(row: Any, field: str) -> Any:
+    """A field of a record as it is answered."""
+    source = RENAMED.get(field, Source(field))
+    value = getattr(row, source.column if hasattr(row, source.column) else field)
+    if isinstance(value, Decimal):
+        return number(value)
+    return value // source.divisor if source.divisor != 1 else value
+
+
+def as_object(row: Base, fields: Sequence[str]) -> Json:
+    return {field: value_of(row, field) for field in fields}
+
+
+def table(rows: Iterable[Base], fields: Sequence[str], count: int) -> Json:
+    """The table form: `structure` names the columns, `rows` holds a list each."""
+    return {"structure": list(fields), "rows": [[value_of(row, field) for field in fields] for row in rows], "count": count}
+
+
+def objects(rows: Iterable[Base], fields: Sequence[str], count: int) -> Json:
+    return {"rows": [as_object(row, fields) for row in rows], "count": count}
+
+
+def master_view(row: Master, policy: RewardPolicy | None, extra: Mapping[str, Any] | None = None) -> Json:
+    return as_object(row, MASTER) | {"reward_policy": policy_view(policy) if policy else None} | dict(extra or {})
+
+
+def policy_view(row: RewardPolicy) -> Json:
+    return as_object(row, POLICY)
+
+
+def follower_view(row: Follower) -> Json:
+    return as_object(row, FOLLOWER)
+
+
+def subscription_view(row: Subscription) -> Json:
+    return as_object(row, SUBSCRIPTION)
+
+
+def account_view(row: Account) -> Json:
+    return as_object(row, ACCOUNT)
+
+
+def stats_view(row: MasterStats) -> Json:
+    """The statistics of specification 4, then ours. A curve has one value a day, zeros while nothing was closed."""
+    return {
+        "period": row.period,
+        "period_days": row.period_days,
+        **{field: number(getattr(row, field)) if field != "trades" else row.trades for field in STATS},
+        "pnl_history": json.loads(row.pnl_history) if row.pnl_history else [0] * row.period_days,
+        "roi_simple": number(row.roi_simple),
+        "currency": row.currency,
+        "coverage_days": row.coverage_days,
+        "roi_quality": row.roi_quality,
+        "updated_time": row.updated_ms // 1000,
+    }
