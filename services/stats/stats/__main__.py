@@ -1,7 +1,7 @@
 """The stats service: closed trades, balance operations and daily equity in; what the marketplace ranks by out."""
 
 from shared.bus.broker import Bus
-from shared.contracts import config, stats, trades
+from shared.contracts import config, links, rewards, stats, trades
 from shared.service import Parts, Read, run
 from shared.store.work import Store
 
@@ -30,9 +30,12 @@ def parts(store: Store, settings: StatsSettings) -> Parts:
         reads={
             config.TOPIC: Read(config.ConfigEvent, flow.on_config),
             trades.TOPIC: Read(trades.TradeEvent, flow.on_trades),
+            links.TOPIC: Read(links.LinkEvent, flow.copying.on_links),
+            rewards.TOPIC: Read(rewards.RewardEvent, flow.copying.on_accruals),
         },
         writes={stats.TOPIC: snapshot},
         tasks=[turn],
+        on_prices=flow.on_prices,
     )
 
 

@@ -2,29 +2,36 @@
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import structlog
 from shared.bus.reader import SURROUNDINGS, Received
-from shared.contracts.config import ConfigEvent, MasterDeleted, MasterSaved
+from shared.contracts.config import ConfigEvent, MasterDeleted, MasterSaved, SubscriptionDeleted, SubscriptionSaved
+from shared.contracts.stats import Prices
 from shared.contracts.trades import (
+    REASON_COPY_REWARD,
     AccountRow,
     AccountsChanged,
     AccountsOpened,
     BalanceRow,
     BalancesChanged,
     ClosedRow,
+    OpenedRow,
     PositionsClosed,
+    PositionsOpened,
     PositionsReduced,
+    SymbolsChanged,
     TradeEvent,
 )
 from shared.store.work import Store, Work
 
-from stats import store
+from stats import copystore, store
 from stats.amounts import ONE, units
+from stats.copyflow import CopyFlow
 from stats.days import Calendar
 from stats.decide import Rules
-from stats.flows import classify, signed
+from stats.flows import accrual_of, classify, signed
 from stats.settings import StatsSettings
 from stats.standing import Standing, begin
 from stats.store import Operation
@@ -46,16 +53,20 @@ class _Seen(NamedTuple):
 
 
 class Flow:
-    """The handlers of the stats service. They keep nothing in memory: what another process writes to the store counts at once."""
+    """The handlers of the stats service. Nothing but prices is kept in memory: what another process writes to the store counts at once."""
 
     def __init__(self, settings: StatsSettings) -> None:
         self.calendar = Calendar(settings.broker_timezone)
         self.rules = Rules(settings.stats_min_base * ONE, settings.stats_year_days)
+        self.copying = CopyFlow(self.calendar)
         self._corrections = settings.stats_corrections
+        self._prices: dict[str, Decimal] = {}
+        self._pruned = 0
 
     async def on_config(self, batch: Received[ConfigEvent], work: Work) -> None:
         """A new master is told at once; one that is saved again only changes."""
         new: list[int] = []
+        copied: set[int] = set()
         for event in batch.events:
             match event:
                 case MasterSaved():
@@ -63,9 +74,19 @@ class Flow:
                         new.append(event.master.login)
                 case MasterDeleted():
                     await store.delete_master(work.session, event.master.login)
+                case SubscriptionSaved() | SubscriptionDeleted():
+                    deleted = isinstance(event, SubscriptionDeleted)
+                    await copystore.save_subscription(work.session, event.subscription, deleted=deleted)
+                    copied.add(event.subscription.master_login)
                 case _:
                     pass
+        await store.mark_stale(work.session, copied)
         await tell(work, new, self.calendar.day(work.now), self.rules)
+
+    async def on_prices(self, prices: Prices) -> None:
+        """The rates that assets under copy are converted with."""
+        for row in prices.rows:
+            self._prices[row.symbol] = (row.bid + row.ask) / 2
 
     async def on_trades(self, batch: Received[TradeEvent], work: Work) -> None:
         """Folds a batch in, and tells the masters among its accounts for whom a trade closed or money flowed."""
@@ -73,15 +94,21 @@ class Flow:
             await store.suspect_all(work.session)
         seen: list[_Seen] = []
         closed: list[ClosedRow] = []
+        opened: list[OpenedRow] = []
         for event in batch.events:
             match event:
                 case AccountsOpened() | AccountsChanged() | BalancesChanged():
                     seen += [_Seen(row, event.time) for row in event.rows]
                 case PositionsReduced() | PositionsClosed():
                     closed += event.rows
+                case PositionsOpened():
+                    opened += event.rows
+                case SymbolsChanged():
+                    await copystore.save_symbols(work.session, event.rows)
                 case _:
                     pass
         moved = await self._accounts(work, seen)
+        await self.copying.opened(work, opened)
         moved |= await self._closings(work, closed)
         await tell(work, await store.masters(work.session, moved), self.calendar.day(work.now), self.rules)
 
@@ -90,7 +117,7 @@ class Flow:
         if not seen:
             return set()
         known = await store.accounts(work.session, {one.row.login for one in seen})
-        done = await self._known_operations(work, seen)
+        done, refunds = await self._known_operations(work, seen)
         operations: list[Operation] = []
         corrections: dict[tuple[int, int], int] = {}
         moved: set[int] = set()
@@ -106,7 +133,8 @@ class Flow:
                 done.add((row.login, row.operation_id))
                 account = known.setdefault(row.login, _begin_before(row, day))
                 operations += _drained(account, at_ms)
-                operation, flagged = self._operate(account, row, day, at_ms)
+                refund = row.reason == REASON_COPY_REWARD and accrual_of(row.api_data) in refunds
+                operation, flagged = self._operate(account, row, day, at_ms, refund=refund)
                 operations.append(operation)
                 if flagged:
                     corrections[row.login, account.day] = corrections.get((row.login, account.day), 0) + 1
@@ -117,19 +145,23 @@ class Flow:
         await store.add_corrections(work.session, corrections)
         return moved
 
-    async def _known_operations(self, work: Work, seen: Sequence[_Seen]) -> set[tuple[int, int]]:
+    async def _known_operations(self, work: Work, seen: Sequence[_Seen]) -> tuple[set[tuple[int, int]], set[int]]:
+        """Which operations are stored already, and which accruals among those that they settle are refunds."""
         rows = [one.row for one in seen if isinstance(one.row, BalanceRow)]
         if not rows:
-            return set()
-        return await store.known_operations(work.session, {row.login for row in rows}, {row.operation_id for row in rows})
+            return set(), set()
+        done = await store.known_operations(work.session, {row.login for row in rows}, {row.operation_id for row in rows})
+        settled = {accrual_of(row.api_data) for row in rows if row.reason == REASON_COPY_REWARD}
+        accruals = await copystore.accruals(work.session, settled)
+        return done, {key for key, (refund, _) in accruals.items() if refund}
 
     def _observe(self, account: Standing, row: AccountRow, day: int) -> None:
         account.customer_id, account.mode, account.currency = row.customer_id, row.mode, row.currency
         account.see(day, units(row.equity - row.credit), units(row.balance), row.positions, self.rules.min_base)
 
-    def _operate(self, account: Standing, row: BalanceRow, day: int, at_ms: int) -> tuple[Operation, bool]:
+    def _operate(self, account: Standing, row: BalanceRow, day: int, at_ms: int, *, refund: bool) -> tuple[Operation, bool]:
         """A balance operation, applied; and whether a person should look at it."""
-        kind, flagged = classify(row.operation, row.reason, corrections=self._corrections)
+        kind, flagged = classify(row.operation, row.reason, refund=refund, corrections=self._corrections)
         amount = units(signed(row.operation, row.amount))
         equity, balance = units(row.equity - row.credit), units(row.balance)
         told: str = kind
@@ -149,14 +181,17 @@ class Flow:
             return set()
         known = await store.slices(work.session, {(row.login, row.order) for row in closed})
         told = {(deal.login, deal.deal) for slices in known.values() for deal in slices}
-        new: list[tuple[ClosedRow, int | None]] = []
+        new: list[ClosedRow] = []
         for row in closed:
             if (row.login, row.deal) not in told:
                 told.add((row.login, row.deal))
-                new.append((row, None))
-        await store.add_deals(work.session, new)
-        await store.add_change(work.session, fold(known, [store.deal_of(*one) for one in new], self.calendar.day))
-        return {row.login for row, _ in new}
+                new.append(row)
+        capitals = await self.copying.capitals(work, new)
+        deals = [store.deal_of(row, capital) for row, capital in zip(new, capitals, strict=True)]
+        await store.add_deals(work.session, list(zip(new, capitals, strict=True)))
+        await store.add_change(work.session, fold(known, deals, self.calendar.day))
+        await self.copying.closed(work, list(zip(new, deals, strict=True)))
+        return {row.login for row in new}
 
     async def turn(self, service: Store) -> None:
         """Once a second, for ever: tells masters for whom the day has turned, or of whom something else has written news."""
@@ -175,7 +210,11 @@ class Flow:
             if not await store.due(session, today, 1):
                 return 0
         async with service.work() as work:
+            if self._pruned != today:
+                await copystore.prune(work.session, work.now, today)
+                self._pruned = today
             logins = await store.due(work.session, today, TURN_CHUNK)
+            await copystore.count_audiences(work.session, logins, await copystore.rates(work.session, self._prices))
             await tell(work, logins, today, self.rules)
         return len(logins)
 

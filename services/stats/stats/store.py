@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from stats.amounts import units
 from stats.nav import Chain
 from stats.standing import BUST, FLOW, OPENING, REBASE, DayEnd, Inception, Link, Standing
-from stats.tables import METADATA, Account, DayRow, DealRow, Flow, SymbolDay
+from stats.tables import METADATA, Account, DayRow, DealRow, Flow, MasterRow, SymbolDay
 from stats.trades import Change, Deal, Tally
 
 __all__ = ["METADATA"]
@@ -295,7 +295,7 @@ async def masters(session: AsyncSession, logins: Collection[int]) -> set[int]:
 async def save_master(session: AsyncSession, login: int, customer_id: int) -> bool:
     """Whether the master is new."""
     new = not await masters(session, [login])
-    row = {"login": login, "customer_id": customer_id, "stale": 1, "day": 0}
+    row = MasterRow(login=login, customer_id=customer_id).model_dump()
     await put(session, MASTER, [row], lambda excluded: {"customer_id": excluded.customer_id})
     return new
 

@@ -122,7 +122,10 @@ class SymbolDay(Base, table=True):
 
 
 class MasterRow(Base, table=True):
-    """A master. `stale`: its statistics have to be told again; `day`: the day for which they were told last (0: never)."""
+    """A master. `stale`: its statistics have to be told again; `day`: the day for which they were told last (0: never).
+
+    Its audience (`followers` to `with_copies`) is counted when the timer tells it, so that a closed trade need not count its followers.
+    """
 
     __tablename__ = "master"
     __table_args__ = (Index("ix_master_stale", "stale"), Index("ix_master_day", "day"))
@@ -131,6 +134,11 @@ class MasterRow(Base, table=True):
     customer_id: int = Field(sa_type=BigInteger)
     stale: int = Field(default=1)
     day: int = Field(default=0)
+    followers: int = Field(default=0)
+    assets: int = Field(default=0, sa_type=BigInteger)
+    unconverted: int = Field(default=0)
+    in_profit: int = Field(default=0)
+    with_copies: int = Field(default=0)
 
 
 class Current(Base, table=True):
@@ -141,3 +149,95 @@ class Current(Base, table=True):
     login: int = Field(sa_type=BigInteger, primary_key=True)
     period: str = Field(sa_type=String(8), primary_key=True)
     body: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class SymbolInfo(Base, table=True):
+    """What figures need of a symbol: its price grid, its least volume, and a rate between two currencies."""
+
+    __tablename__ = "symbol"
+
+    symbol: str = Field(sa_type=String(64), primary_key=True)
+    digits: int
+    volume_min: int = Field(sa_type=BigInteger)
+    base_currency: str = Field(sa_type=String(16))
+    quote_currency: str = Field(sa_type=String(16))
+    middle: int = Field(sa_type=BigInteger)
+
+
+class SubscriptionRow(Base, table=True):
+    """A subscription, also one that was deleted: its copies close later. `allocation` in 1e-8 percent, `profit` of its closed copies."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (Index("ix_subscription_master", "master_login"),)
+
+    id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    master_login: int = Field(sa_type=BigInteger)
+    follower_login: int = Field(sa_type=BigInteger)
+    active: int
+    allocation: int = Field(sa_type=BigInteger)
+    created_ms: int = Field(sa_type=BigInteger)
+    profit: int = Field(default=0, sa_type=BigInteger)
+
+
+class OpenedRow(Base, table=True):
+    """A position that was not opened by copying: what its copies, and its own size, are compared with. `equity`: before it."""
+
+    __tablename__ = "opened"
+
+    order: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    login: int = Field(sa_type=BigInteger)
+    price: int = Field(sa_type=BigInteger)
+    equity: int = Field(sa_type=BigInteger)
+    opened_ms: int = Field(sa_type=BigInteger)
+    closed_ms: int = Field(default=0, sa_type=BigInteger, index=True)
+
+
+class CopyRow(Base, table=True):
+    """A copy that was due: `outcome` as `stats.copying.Outcome`; `filled`: its fill was counted."""
+
+    __tablename__ = "copied"
+
+    master_order: int = Field(sa_type=BigInteger, primary_key=True)
+    subscription: int = Field(sa_type=BigInteger, primary_key=True)
+    day: int = Field(index=True)
+    outcome: int
+    filled: int
+
+
+class CopyDay(Base, table=True):
+    """A master's day of being copied. `points` and `bps` are sums of slippage in 1e-8; `made` and `paid` sums, over followers, of what
+    closed copies made and rewards took, as parts of 1e-12 of the money allocated; `followers`: the most there were."""
+
+    __tablename__ = "copy_day"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    day: int = Field(primary_key=True)
+    copied: int = Field(default=0)
+    missed: int = Field(default=0)
+    fills: int = Field(default=0)
+    points: int = Field(default=0, sa_type=BigInteger)
+    bps: int = Field(default=0, sa_type=BigInteger)
+    made: int = Field(default=0, sa_type=BigInteger)
+    paid: int = Field(default=0, sa_type=BigInteger)
+    followers: int = Field(default=0)
+
+
+class CopyLatency(Base, table=True):
+    """How many fills of a master's day took `bucket` milliseconds (`stats.copying.bucket`)."""
+
+    __tablename__ = "copy_latency"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    day: int = Field(primary_key=True)
+    bucket: int = Field(primary_key=True)
+    fills: int
+
+
+class AccrualSeen(Base, table=True):
+    """An accrual that was charged, or that takes another one back."""
+
+    __tablename__ = "accrual"
+
+    id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    refund: int
+    charged: int

@@ -6,12 +6,15 @@ from itertools import takewhile
 from shared.contracts.stats import PERIOD_DAYS, TOPIC, StatsChanged, StatsRow
 from shared.store.work import Work
 
-from stats import store
+from stats import copystore, store
+from stats.copying import Audience, figures
 from stats.curve import Point, expand
-from stats.decide import LONGEST, Rules, Window, details_json, statistics
+from stats.decide import LONGEST, Rules, Window, details_json, statistics, window_points
 from stats.standing import Standing
 from stats.store import DayRead
 from stats.trades import Tally
+
+NOBODY = Audience(0, 0, 0, 0, 0)
 
 
 def curve_of(account: Standing, days: list[DayRead], today: int, rules: Rules) -> list[Point]:
@@ -44,6 +47,13 @@ async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) ->
         return
     days = await store.days(work.session, known, today - LONGEST)
     symbols = {period: await store.symbol_results(work.session, known, today - length + 1, today) for period, length in PERIOD_DAYS.items()}
+    audiences = await copystore.audiences(work.session, known)
+    copied = await copystore.days(work.session, known, today - LONGEST + 1, today)
+    counted = {login for login in known if copied[login]}
+    latencies = {
+        period: await copystore.latencies(work.session, counted, today - length + 1, today) if counted else {}
+        for period, length in PERIOD_DAYS.items()
+    }
     for login in sorted(known):
         account, own = known[login], days[login]
         points = curve_of(account, own, today, rules)
@@ -51,6 +61,11 @@ async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) ->
         for period, (tally, corrections) in windows(own, today).items():
             window = Window(tally, corrections, symbols[period][login])
             row, details = statistics(account, points, results, period, today, window, work.now, rules)
+            shown = window_points(points, today, row.period_days)
+            since = today - row.period_days
+            copies = [day for day in copied[login] if day.day > since]
+            audience = audiences.get(login, NOBODY)
+            details |= figures(audience, copies, latencies[period].get(login, {}), shown, account.currency, rules.year_days)
             rows.append(row._replace(details=details_json(details, window.symbols, account.currency)))
     await store.save_told(work.session, rows, today)
     work.emit(TOPIC, StatsChanged.of(rows))

@@ -1,4 +1,4 @@
-"""accounts, closed trades, days, statistics."""
+"""accounts, closed trades, days, statistics, copies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,6 +35,47 @@ def upgrade() -> None:
         sa.Column("day_base", sa.BigInteger(), nullable=False),
         sa.Column("suspect", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("login"),
+    )
+    op.create_table(
+        "accrual",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("refund", sa.Integer(), nullable=False),
+        sa.Column("charged", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "copied",
+        sa.Column("master_order", sa.BigInteger(), nullable=False),
+        sa.Column("subscription", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.Integer(), nullable=False),
+        sa.Column("filled", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("master_order", "subscription"),
+    )
+    with op.batch_alter_table("copied", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_copied_day"), ["day"], unique=False)
+
+    op.create_table(
+        "copy_day",
+        sa.Column("login", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("copied", sa.Integer(), nullable=False),
+        sa.Column("missed", sa.Integer(), nullable=False),
+        sa.Column("fills", sa.Integer(), nullable=False),
+        sa.Column("points", sa.BigInteger(), nullable=False),
+        sa.Column("bps", sa.BigInteger(), nullable=False),
+        sa.Column("made", sa.BigInteger(), nullable=False),
+        sa.Column("paid", sa.BigInteger(), nullable=False),
+        sa.Column("followers", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("login", "day"),
+    )
+    op.create_table(
+        "copy_latency",
+        sa.Column("login", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("bucket", sa.Integer(), nullable=False),
+        sa.Column("fills", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("login", "day", "bucket"),
     )
     op.create_table(
         "day",
@@ -148,6 +189,11 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.BigInteger(), nullable=False),
         sa.Column("stale", sa.Integer(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("followers", sa.Integer(), nullable=False),
+        sa.Column("assets", sa.BigInteger(), nullable=False),
+        sa.Column("unconverted", sa.Integer(), nullable=False),
+        sa.Column("in_profit", sa.Integer(), nullable=False),
+        sa.Column("with_copies", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("login"),
     )
     with op.batch_alter_table("master", schema=None) as batch_op:
@@ -155,11 +201,48 @@ def upgrade() -> None:
         batch_op.create_index("ix_master_stale", ["stale"], unique=False)
 
     op.create_table(
+        "opened",
+        sa.Column("order", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("login", sa.BigInteger(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
+        sa.Column("equity", sa.BigInteger(), nullable=False),
+        sa.Column("opened_ms", sa.BigInteger(), nullable=False),
+        sa.Column("closed_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("order"),
+    )
+    with op.batch_alter_table("opened", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_opened_closed_ms"), ["closed_ms"], unique=False)
+
+    op.create_table(
         "statistics",
         sa.Column("login", sa.BigInteger(), nullable=False),
         sa.Column("period", sa.String(length=8), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("login", "period"),
+    )
+    op.create_table(
+        "subscription",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("master_login", sa.BigInteger(), nullable=False),
+        sa.Column("follower_login", sa.BigInteger(), nullable=False),
+        sa.Column("active", sa.Integer(), nullable=False),
+        sa.Column("allocation", sa.BigInteger(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("profit", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.create_index("ix_subscription_master", ["master_login"], unique=False)
+
+    op.create_table(
+        "symbol",
+        sa.Column("symbol", sa.String(length=64), nullable=False),
+        sa.Column("digits", sa.Integer(), nullable=False),
+        sa.Column("volume_min", sa.BigInteger(), nullable=False),
+        sa.Column("base_currency", sa.String(length=16), nullable=False),
+        sa.Column("quote_currency", sa.String(length=16), nullable=False),
+        sa.Column("middle", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("symbol"),
     )
     op.create_table(
         "symbol_day",
@@ -176,7 +259,16 @@ def upgrade() -> None:
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("symbol_day")
+    op.drop_table("symbol")
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.drop_index("ix_subscription_master")
+
+    op.drop_table("subscription")
     op.drop_table("statistics")
+    with op.batch_alter_table("opened", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_opened_closed_ms"))
+
+    op.drop_table("opened")
     with op.batch_alter_table("master", schema=None) as batch_op:
         batch_op.drop_index("ix_master_stale")
         batch_op.drop_index("ix_master_day")
@@ -199,5 +291,12 @@ def downgrade() -> None:
 
     op.drop_table("dead_letter")
     op.drop_table("day")
+    op.drop_table("copy_latency")
+    op.drop_table("copy_day")
+    with op.batch_alter_table("copied", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_copied_day"))
+
+    op.drop_table("copied")
+    op.drop_table("accrual")
     op.drop_table("account")
     # ### end Alembic commands ###
