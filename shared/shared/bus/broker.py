@@ -195,7 +195,7 @@ class Bus:
             if relay is None or not number.isdigit():
                 return
             try:
-                await relay.answer(int(number))
+                await relay.answer(int(number), fields.get(b"reader", b"").decode())
             except Exception as fault:  # noqa: BLE001  (it will be asked again)
                 log.warning("request not answered", stream=relay.stream, number=int(number), fault=repr(fault))
 

@@ -92,7 +92,7 @@ class Relay:
         self._seen = last
         telemetry.OUTBOX_LAST.labels(self.stream).set(last)
 
-    async def answer(self, number: int) -> None:
+    async def answer(self, number: int, reader: str) -> None:
         """Gives a reader what it asked for: the stream is written anew from that number, or a snapshot stands for it."""
         async with self._store.read() as session:
             low, last = await outbox.ends(session, self.stream)
@@ -110,10 +110,15 @@ class Relay:
             telemetry.REBUILDS.labels(self.stream).inc()
             log.info("stream written anew", stream=self.stream, first=entries[0].number)
             self._wake.set()
-        elif number <= last:
-            await self._emit_snapshot(Lost(1, (low or last + 1) - 1), "asked for what is no longer kept")
-        else:
+        elif number > last:
             await self.look()
+        elif await self._still_needs(number, reader):
+            await self._emit_snapshot(Lost(1, (low or last + 1) - 1), "asked for what is no longer kept")
+
+    async def _still_needs(self, number: int, reader: str) -> bool:
+        """Whether the reader says so still: what it asked a while ago it may have got since, and what every reader has is pruned."""
+        report = (await self._wire.reported(self.stream)).get(reader)
+        return report is not None and report.number < number
 
     async def look(self) -> None:
         """Once a second: is the stream, or a reader, where it should be? Keeps reports, trims and prunes."""

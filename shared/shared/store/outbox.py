@@ -168,14 +168,14 @@ async def move_place(session: AsyncSession, stream: str, before: int, after: int
 
 
 async def save_reports(session: AsyncSession, stream: str, reported: Mapping[str, Report]) -> None:
-    """Keeps how far each reader says it is; a lower figure than before (a lost or late report) changes nothing."""
+    """Keeps how far each reader says it is; the later word counts (a reader whose store was restored is further back than it was)."""
     for reader, (number, reported_ms) in reported.items():
         statement = upsert(session, report).values(stream=stream, reader=reader, number=number, reported_ms=reported_ms)
         await session.execute(
             statement.on_conflict_do_update(
                 index_elements=["stream", "reader"],
                 set_={"number": number, "reported_ms": reported_ms},
-                where=report.c.number <= number,
+                where=report.c.reported_ms <= reported_ms,
             )
         )
 
