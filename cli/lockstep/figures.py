@@ -101,9 +101,9 @@ class Figures:
             policy=role.reward_words,
             position=held or "-",
             equity=_money(account["equity"], account["currency"]),
-            trades=int(stats.get("trades", 0)),
-            followers=int(row.get("followers", 0)),
-            roi=f"{Decimal(stats.get('roi', 0)):.2f}",
+            trades=int(stats.get("trades") or 0),
+            followers=int(row.get("followers") or 0),
+            roi=f"{Decimal(stats.get('roi') or 0):.2f}",
             rewards_paid=", ".join(_money(amount, currency) for currency, amount in sorted(paid.items())) or "-",
         )
 

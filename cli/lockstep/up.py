@@ -79,16 +79,15 @@ def _stop_on_signals(running: Running) -> None:
 
 async def _start(running: Running, demo: bool, began: float) -> None:
     home, stack = running.home, running.stack
-    home.redis_url_file.unlink(missing_ok=True)
+    home.remember(stack)
     running.add(redis_program(home, stack))
+    for service in SERVICES:  # they take longer to load than Redis does, and wait for it
+        running.add(service_program(home, stack, service))
     if not await _until(running, lambda: asyncio.to_thread(redis_answers, home, stack), REDIS_WAIT_S):
         if running.stop.is_set():
             return
         raise StackError(f"the embedded Redis does not answer within {REDIS_WAIT_S:g} s; its lines above say why")
     write_whole(home.redis_url_file, home.redis_url(stack) + "\n")
-    home.remember(stack)
-    for service in SERVICES:
-        running.add(service_program(home, stack, service))
     async with httpx.AsyncClient(timeout=2) as client:
         told_at = time.monotonic()
         while waiting := await _not_ready(client, stack):
