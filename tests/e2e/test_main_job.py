@@ -72,16 +72,16 @@ class MainJob:
             self.api(who, "POST", "/copytrade/subscription", json={"master_login": self.logins["master"], "follower_login": login, **rules})
 
     def open(self) -> None:
-        body = {"login": self.logins["master"], "symbol": "GBPUSD", "side": "buy", "volume": 100, "client_id": "the trade"}
+        body = {"login": self.logins["master"], "symbol": "GBPUSD", "side": "buy", "volume": 100, "client_id": "trade-1"}
         self.order = self.venue("POST", "/orders", json=body)["order"]
 
     def close_part(self) -> None:
         self.venue("PUT", "/prices/GBPUSD", json={"bid": 1.50500, "ask": 1.50510})
-        self.venue("POST", f"/orders/{self.order}/close", json={"volume": 40, "client_id": "the first close"})
+        self.venue("POST", f"/orders/{self.order}/close", json={"volume": 40, "client_id": "close-1"})
 
     def close_rest(self) -> None:
         self.venue("PUT", "/prices/GBPUSD", json={"bid": 1.51000, "ask": 1.51010})
-        self.venue("POST", f"/orders/{self.order}/close", json={"client_id": "the last close"})
+        self.venue("POST", f"/orders/{self.order}/close", json={"client_id": "close-2"})
 
     def links(self, who: str) -> list[dict[str, Any]]:
         return as_objects(self.api(who, "GET", "/copytrade/trade-links"))
