@@ -1,163 +1,26 @@
 """The stats service's handlers on a real store: what a venue tells becomes what the marketplace shows."""
 
-import json
-import shutil
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from shared.bus.reader import Received
-from shared.contracts import config, trades
-from shared.contracts.config import Master, MasterDeleted, MasterSaved
+from shared.contracts.config import Master, MasterDeleted
 from shared.contracts.event import Lost
-from shared.contracts.stats import PERIOD_DAYS, STATS_EVENTS, TOPIC, StatsRow
-from shared.contracts.trades import (
-    AccountRow,
-    AccountsChanged,
-    AccountsOpened,
-    BalanceRow,
-    BalancesChanged,
-    ClosedRow,
-    PositionsClosed,
-    PositionsReduced,
-)
-from shared.store import migrate, outbox
-from shared.store.engine import create_engine
-from shared.store.work import Store
-from stats.flow import Flow
+from shared.contracts.stats import PERIOD_DAYS
+from shared.contracts.trades import BalanceRow, BalancesChanged, PositionsClosed
 from stats.settings import StatsSettings
 from stats.tell import snapshot
 
-HOUR = 3_600_000
-DAY = 24 * HOUR
-MONDAY = 20_661 * DAY
-"""2026-07-27 00:00 UTC, a Monday."""
+from tests.flow.stats_world import DAY, HOUR, MONDAY, World, closing, open_world
 
 pytestmark = pytest.mark.anyio
 
 
-class World:
-    """A stats service without Redis; the clock stands where it is put."""
-
-    def __init__(self, store: Store, settings: StatsSettings) -> None:
-        self.store = store
-        self.flow = Flow(settings)
-        self.now = MONDAY
-        self.deal = 0
-        self.equity: dict[int, Decimal] = {}
-
-    async def trades(self, *events: object, lost: Lost | None = None) -> None:
-        async with self.store.work() as work:
-            stamped = tuple(event.model_copy(update={"time": event.time or self.now}) for event in events)  # type: ignore[attr-defined]
-            await self.flow.on_trades(Received(trades.TOPIC, 1, "gateway", self.now, stamped, lost), work)
-
-    async def config(self, *events: object) -> None:
-        async with self.store.work() as work:
-            await self.flow.on_config(Received(config.TOPIC, 1, "api", self.now, events), work)
-
-    async def opened(self, login: int, equity: str, currency: str = "USD", customer: int = 1) -> None:
-        self.equity[login] = Decimal(equity)
-        await self.trades(AccountsOpened.of([account(login, equity, currency=currency, customer=customer)], time=self.now))
-
-    async def master(self, login: int, customer: int = 1) -> None:
-        await self.config(MasterSaved(master=Master(id=login, login=login, customer_id=customer)))
-
-    async def closed(self, login: int, net: str, *, order: int = 0, left: int = 0, **fields: object) -> ClosedRow:
-        """A closing deal and the account's state after it, as the venue tells them."""
-        self.deal += 1
-        row = closing(login, self.deal, order or self.deal, net, left=left, closed_ms=self.now, **fields)
-        self.equity[login] += Decimal(net)
-        event = PositionsReduced.of([row]) if left else PositionsClosed.of([row])
-        await self.trades(
-            event.model_copy(update={"time": self.now}), AccountsChanged.of([account(login, self.equity[login])], time=self.now)
-        )
-        return row
-
-    async def seen(self, login: int, equity: str, held: int = 0) -> None:
-        self.equity[login] = Decimal(equity)
-        await self.trades(AccountsChanged.of([account(login, equity, held=held)], time=self.now))
-
-    async def paid(self, login: int, amount: str, operation_id: int, reason: str = "TR_REASON_DEPOSIT", credit: str = "0") -> None:
-        self.equity[login] += Decimal(amount)
-        row = BalanceRow(
-            operation_id,
-            login,
-            "OP_BALANCE_OUT" if amount.startswith("-") else "OP_BALANCE_IN",
-            abs(Decimal(amount)),
-            "USD",
-            reason,
-            "",
-            "",
-            self.equity[login],
-            self.equity[login] + Decimal(credit),
-            Decimal(credit),
-        )
-        await self.trades(BalancesChanged.of([row], time=self.now), AccountsChanged.of([account(login, self.equity[login])], time=self.now))
-
-    async def turn(self) -> int:
-        told = 0
-        while some := await self.flow.tell_due(self.store):
-            told += some
-        return told
-
-    async def events(self) -> list[list[StatsRow]]:
-        """All that was told so far, event by event."""
-        async with self.store.read() as session:
-            entries = await outbox.kept(session, TOPIC, 1, 100_000)
-        return [list(STATS_EVENTS.validate_python(event).rows) for entry in entries for event in json.loads(entry.payload)["events"]]
-
-    async def stats(self, login: int, period: str = "30D") -> StatsRow:
-        """What was told last."""
-        return next(row for rows in reversed(await self.events()) for row in rows if (row.login, row.period) == (login, period))
-
-
-def account(login: int, equity: str | Decimal, *, held: int = 0, currency: str = "USD", customer: int = 1) -> AccountRow:
-    value = Decimal(equity)
-    return AccountRow(login, customer, "real-usd", "REAL", currency, 100, value, Decimal(0), value, Decimal(0), value, held)
-
-
-def closing(login: int, deal: int, order: int, net: str, *, left: int = 0, closed_ms: int = 0, **fields: object) -> ClosedRow:
-    row = ClosedRow(
-        order=order,
-        deal=deal,
-        login=login,
-        symbol="EURUSD",
-        side="buy",
-        initial=100,
-        closed=100 - left,
-        left=left,
-        open_price=Decimal("1.1"),
-        price=Decimal("1.2"),
-        profit=Decimal(net),
-        commission=Decimal(0),
-        swap=Decimal(0),
-        reason="TR_REASON_CLIENT",
-        client_id="",
-        position_client_id="",
-        opened_ms=closed_ms - HOUR,
-        closed_ms=closed_ms,
-    )
-    return row._replace(**fields)
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated store, to be copied: migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("stats") / "empty.db"
-    migrate.upgrade("stats", f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-async def world(tmp_path: Path, empty_store: Path) -> AsyncIterator[World]:
-    shutil.copy(empty_store, tmp_path / "stats.db")
-    engine = create_engine(f"sqlite:///{tmp_path}/stats.db")
-    store = Store(engine, "stats", lambda: made.now, {TOPIC: TOPIC})
-    made = World(store, StatsSettings(_env_file=None))
-    await store.open()
-    yield made
-    await engine.dispose()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as made:
+        yield made
 
 
 async def test_the_specifications_example(world: World) -> None:
@@ -371,13 +234,135 @@ async def test_money_is_rounded_once_to_the_currencys_digits(world: World) -> No
     assert (str(tether.pnl), str(tether.avg_pnl_per_trade)) == ("0.999000", "0.333000")
 
 
-async def test_days_are_the_brokers(world: World) -> None:
+async def test_days_are_the_brokers(tmp_path: Path) -> None:
     """22:30 UTC is the next day in Nicosia (UTC+3 in summer): the trade is today's there, yesterday's in UTC."""
-    world.flow = Flow(StatsSettings(_env_file=None, broker_timezone="Asia/Nicosia"))
+    async with open_world(tmp_path, broker_timezone="Asia/Nicosia") as world:
+        await world.opened(1, "1000")
+        await world.master(1)
+        world.now = MONDAY + 22 * HOUR + HOUR // 2
+        await world.closed(1, "20")
+        world.now = MONDAY + 25 * HOUR
+        await world.closed(1, "1")
+        assert (await world.stats(1, "7D")).pnl_history[-2:] == (Decimal(0), Decimal(21))
+
+
+async def test_no_laundering_of_a_ruin(world: World) -> None:
+    """1000 -> 0, then 5000 paid in and +10 %: the window with the ruin says -100 %, a later one +10 % of the second epoch."""
     await world.opened(1, "1000")
     await world.master(1)
-    world.now = MONDAY + 22 * HOUR + HOUR // 2
+    await world.closed(1, "-1000")
+    assert ((await world.stats(1)).roi, (await world.stats(1)).max_drawdown) == (Decimal(-100), Decimal(100))
+    world.now += 2 * DAY
+    await world.paid(1, "5000", 1)
+    await world.closed(1, "500")
+    row = await world.stats(1)
+    assert (row.roi, row.max_drawdown, (await world.details(1))["epochs"]) == (Decimal(-100), Decimal(100), 2)
+    world.now += 6 * DAY  # the 7 days now begin on the third day, with the deposit
+    await world.turn()
+    row = await world.stats(1, "7D")
+    assert (row.roi, row.roi_simple, row.max_drawdown) == (Decimal(10), Decimal(10), Decimal(0))
+    assert ((await world.stats(1, "30D")).roi, (await world.details(1, "7D"))["epochs"]) == (Decimal(-100), 2)
+
+
+async def test_all_withdrawn_is_no_loss(world: World) -> None:
+    """1000, +10 %, all 1100 withdrawn, 200 paid in, +10 %: 1.1 * 1.1 - 1 = 21 %."""
+    await world.opened(1, "1000")
+    await world.master(1)
+    await world.closed(1, "100")
+    await world.paid(1, "-1100", 1)
+    world.now += DAY
+    await world.paid(1, "200", 2)
     await world.closed(1, "20")
-    world.now = MONDAY + 25 * HOUR
-    await world.closed(1, "1")
-    assert (await world.stats(1, "7D")).pnl_history[-2:] == (Decimal(0), Decimal(21))
+    row = await world.stats(1)
+    assert (row.roi, row.max_drawdown) == (Decimal(21), Decimal(0))
+    assert (await world.details(1))["epochs"] == 1
+
+
+async def test_days_without_news_are_gaps_only_with_open_positions(world: World) -> None:
+    """Nothing open for 3 days: flat days. A position open and nothing told for 4 days: gaps, and the NAV is carried."""
+    await world.opened(1, "1000")
+    await world.master(1)
+    world.now += 3 * DAY
+    await world.turn()
+    assert (await world.details(1))["gap_days"] == 0
+    await world.seen(1, "1050", held=1)
+    world.now += 5 * DAY
+    await world.turn()
+    row = await world.stats(1)
+    assert (row.roi, (await world.details(1))["gap_days"]) == (Decimal(5), 5)  # four days without news, and today so far
+    await world.seen(1, "1100")
+    await world.paid(1, "1", 1)
+    assert ((await world.stats(1)).roi, (await world.details(1))["gap_days"]) == (Decimal(10), 4)
+
+
+async def test_an_equity_that_lost_events_explain_is_no_performance(world: World) -> None:
+    """The venue lost what it had told; its snapshot shows 1500 where 1000 was: a hidden flow, the figure is broken, not 50 %."""
+    await world.opened(1, "1000")
+    await world.opened(2, "1000")
+    await world.master(1)
+    await world.master(2)
+    await world.trades(lost=Lost(5, 9))
+    await world.seen(1, "1500")
+    await world.seen(2, "1000")
+    for login in (1, 2):
+        await world.closed(login, "15")
+    row = await world.stats(1)
+    assert (row.roi, row.roi_quality) == (Decimal(1), "broken")
+    assert ((await world.stats(2)).roi, (await world.stats(2)).roi_quality) == (Decimal("1.5"), "exact")
+
+
+async def test_corrections_are_flows_and_flagged_unless_configured(tmp_path: Path) -> None:
+    """1000 + a correction of 100: no return, one flag; as performance 10 %, no flag."""
+    for number, (mode, roi, flags) in enumerate((("external", 0, 1), ("performance", 10, 0))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with open_world(folder, stats_corrections=mode) as world:
+            await world.opened(1, "1000")
+            await world.master(1)
+            await world.paid(1, "100", 1, reason="TR_REASON_CORRECTION")
+            assert ((await world.stats(1)).roi, (await world.details(1))["corrections"]) == (Decimal(roi), flags)
+
+
+async def test_credit_is_not_equity(world: World) -> None:
+    """500 of credit on 1000: equity with credit 1500, no return; then +10 % of the 1000."""
+    await world.opened(1, "1000")
+    await world.master(1)
+    row = BalanceRow(1, 1, "OP_CREDIT_IN", Decimal(500), "USD", "", "", "", Decimal(1000), Decimal(1500), Decimal(500))
+    await world.trades(BalancesChanged.of([row], time=world.now))
+    assert (await world.stats(1)).roi == 0
+    await world.closed(1, "100")
+    assert (await world.stats(1)).roi == 10
+
+
+async def test_returns_on_next_to_nothing_do_not_count(tmp_path: Path) -> None:
+    """With 5 of equity, below the least base of 10, +100 % is nothing; the day is excluded. With a least base of 1 it is 100 %."""
+    for least, roi, excluded in ((10, 0, 1), (1, 100, 0)):
+        folder = tmp_path / str(least)
+        folder.mkdir()
+        async with open_world(folder, stats_min_base=least) as world:
+            await world.opened(1, "5")
+            await world.master(1)
+            await world.closed(1, "5")
+            assert ((await world.stats(1)).roi, (await world.details(1))["excluded_days"]) == (Decimal(roi), excluded)
+
+
+async def test_details_of_own_trading(world: World) -> None:
+    """Worked by hand: results 30, 10, -20; held 1 h, 1 h, 4 h; EURUSD 20, GBPUSD 0; profit factor 40 / 20."""
+    await world.opened(1, "1000")
+    await world.master(1)
+    await world.closed(1, "30")
+    await world.closed(1, "10", symbol="GBPUSD")
+    await world.closed(1, "-20", opened_ms=world.now - 4 * HOUR)
+    await world.closed(1, "-10", symbol="GBPUSD", left=50)
+    details = await world.details(1, "7D")
+    assert details["profit_factor"] == 2
+    assert details["avg_holding_time"] == 2 * 3600
+    assert details["weekly_trades"] == 21  # 3 on the one day that is covered
+    assert details["profit_per_symbol"] == {"EURUSD": 10, "GBPUSD": 0}
+    assert details["win_rate_lower_bound"] == Decimal("0.2077")  # Wilson, 2 of 3
+    assert (details["sharpe_ratio"], details["sortino_ratio"]) == (None, None)
+
+
+async def test_a_bad_timezone_is_refused() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        StatsSettings(_env_file=None, broker_timezone="Mars/Olympus")

@@ -1,6 +1,6 @@
 """Days as the broker counts them: a day is the number of its local date (1970-01-01 is 0), and ends at local midnight."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 EPOCH = date(1970, 1, 1).toordinal()
@@ -13,13 +13,13 @@ class Calendar:
     """The days of one time zone."""
 
     def __init__(self, zone: str = "UTC") -> None:
-        self._zone = UTC if zone == "UTC" else ZoneInfo(zone)
+        self.zone: tzinfo = UTC if zone == "UTC" else ZoneInfo(zone)
 
     def day(self, ms: int) -> int:
         """The day that an instant (Unix milliseconds) belongs to."""
-        if self._zone is UTC:
+        if self.zone is UTC:
             return ms // 86_400_000
-        return datetime.fromtimestamp(ms // 1000, self._zone).toordinal() - EPOCH
+        return datetime.fromtimestamp(ms // 1000, self.zone).toordinal() - EPOCH
 
 
 def parse(text: str) -> int:

@@ -107,6 +107,7 @@ class Flow:
                     await copystore.save_symbols(work.session, event.rows)
                 case _:
                     pass
+        await store.lock_accounts(work.session, {one.row.login for one in seen} | {row.login for row in closed})
         moved = await self._accounts(work, seen)
         await self.copying.opened(work, opened)
         moved |= await self._closings(work, closed)

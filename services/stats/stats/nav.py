@@ -49,6 +49,16 @@ def rounded(nav: Decimal) -> Decimal:
     return quantize(min(nav, HIGHEST), PLACES)
 
 
+def grown(nav: Decimal, factor: Decimal) -> Decimal:
+    """A NAV after a day's growth."""
+    return rounded(EXACT.multiply(nav, factor))
+
+
+def measured(nav: Decimal, unit: Decimal) -> Decimal:
+    """A NAV measured in another."""
+    return rounded(EXACT.divide(nav, unit))
+
+
 def is_bust(chain: Chain, equity: int, min_base: int) -> bool:
     """Whether this equity ends the epoch."""
     return chain.alive and equity <= 0 and chain.equity >= max(min_base, 1)

@@ -149,8 +149,8 @@ def begin(login: int, customer_id: int, mode: str, currency: str, day: int, equi
     )
 
 
-def replay(links: list[Link], snapshots: list[DayEnd], min_base: int) -> list[DayEnd]:
-    """The day ends again, from the links of the chain and the equity of each snapshot alone: what `roll` made, to the last digit."""
+def replay(links: list[Link], snapshots: list[DayEnd], min_base: int) -> tuple[list[DayEnd], Chain]:
+    """The day ends and the chain again, from its links and the equity of each snapshot alone: what `roll` made, to the last digit."""
     chain, at = Chain(), 0
     again = []
     for end in snapshots:
@@ -158,7 +158,9 @@ def replay(links: list[Link], snapshots: list[DayEnd], min_base: int) -> list[Da
             chain = _follow(chain, links[at], min_base)
             at += 1
         again.append(end._replace(nav=nav.value(chain, end.equity, min_base), epoch=chain.epoch, alive=int(chain.alive)))
-    return again
+    for link in links[at:]:
+        chain = _follow(chain, link, min_base)
+    return again, chain
 
 
 def _follow(chain: Chain, link: Link, min_base: int) -> Chain:

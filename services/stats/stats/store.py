@@ -69,6 +69,12 @@ def _standing(row: Any) -> Standing:
     )
 
 
+async def lock_accounts(session: AsyncSession, logins: Collection[int]) -> None:
+    """Keeps an import out of these accounts until the transaction ends. SQLite has one writer anyway."""
+    if logins and session.get_bind().dialect.name != "sqlite":
+        await session.execute(select(ACCOUNT.c.login).where(ACCOUNT.c.login.in_(logins)).order_by(ACCOUNT.c.login).with_for_update())
+
+
 async def save_accounts(session: AsyncSession, standings: Iterable[Standing]) -> None:
     """Writes accounts, and the days that have ended for them."""
     rows, ends = [], []
