@@ -1,8 +1,9 @@
 """The paper venue's tables, and the few functions that read the whole book from them and write a transaction's changes to them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from shared.contracts.config import ManualTradingMode
@@ -187,6 +188,8 @@ ACCOUNT, POSITION, PENDING = METADATA.tables["account"], METADATA.tables["positi
 DEAL, OPERATION, ANSWER = METADATA.tables["deal"], METADATA.tables["operation"], METADATA.tables["answer"]
 PRICE, HALT, MANUAL = METADATA.tables["price"], METADATA.tables["halt"], METADATA.tables["manual"]
 NUMBER = METADATA.tables["venue_number"]
+POSITION_COLUMNS = tuple(field.name for field in fields(Position))
+PENDING_COLUMNS = tuple(field.name for field in fields(Pending))
 
 
 async def load(session: AsyncSession, symbols: Mapping[str, Symbol], now: int) -> Book:
@@ -217,12 +220,12 @@ async def load(session: AsyncSession, symbols: Mapping[str, Symbol], now: int) -
 
 async def save(session: AsyncSession, book: Book, changes: Changes) -> None:
     """Writes what changed in the book, in bulk."""
-    await _put(session, ACCOUNT, "login", _account_rows(book, changes.accounts))
-    await _put(session, POSITION, "order", _order_rows(changes.positions, book.positions))
-    await _put(session, PENDING, "order", _order_rows(changes.pending, book.pending))
-    for table, rows in ((DEAL, changes.deals), (OPERATION, changes.operations), (ANSWER, list(changes.answers.values()))):
-        if rows:
-            await session.execute(insert(table), [row._asdict() for row in rows])
+    await _put_accounts(session, book, changes.accounts)
+    await _put_orders(session, POSITION, POSITION_COLUMNS, changes.positions, book.positions)
+    await _put_orders(session, PENDING, PENDING_COLUMNS, changes.pending, book.pending)
+    await _insert(session, DEAL, Deal._fields, changes.deals)
+    await _insert(session, OPERATION, Operation._fields, changes.operations)
+    await _insert(session, ANSWER, Answer._fields, list(changes.answers.values()))
     if changes.prices:
         quotes = book.market.quotes
         prices = [
@@ -259,7 +262,7 @@ async def history(session: AsyncSession, login: int) -> tuple[list[Deal], list[O
 
 async def told_settings(session: AsyncSession) -> dict[str, str]:
     """Each symbol's settings as they were last told."""
-    return dict((await session.execute(select(PRICE.c.symbol, PRICE.c.settings))).tuples().all())
+    return {row.symbol: row.settings for row in await session.execute(select(PRICE.c.symbol, PRICE.c.settings))}
 
 
 async def save_settings(session: AsyncSession, market: Market, name: str, settings: str) -> None:
@@ -270,48 +273,68 @@ async def save_settings(session: AsyncSession, market: Market, name: str, settin
     await session.execute(statement.on_conflict_do_update(index_elements=["symbol"], set_={"settings": settings}))
 
 
-def _account_rows(book: Book, changed: Mapping[int, bool]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]:
-    new: list[dict[str, Any]] = []
+async def _put_accounts(session: AsyncSession, book: Book, changed: Mapping[int, bool]) -> None:
+    columns = ("login", "customer_id", "group_name", "leverage", "balance", "credit", "opened_ms")
+    new: list[tuple[Any, ...]] = []
     old: list[dict[str, Any]] = []
     for login, is_new in changed.items():
         account = book.accounts[login]
-        row = {
-            "login": login,
-            "customer_id": account.customer_id,
-            "group_name": account.group.name,
-            "leverage": account.leverage,
-            "balance": account.balance,
-            "credit": account.credit,
-            "opened_ms": account.opened_ms,
-        }
-        (new if is_new else old).append(row)
-    return new, old, []
+        if is_new:
+            new.append(
+                (login, account.customer_id, account.group.name, account.leverage, account.balance, account.credit, account.opened_ms)
+            )
+        else:
+            old.append({"b_login": login, "balance": account.balance, "credit": account.credit})
+    await _insert(session, ACCOUNT, columns, new)
+    if old:
+        await session.execute(_update(ACCOUNT, "login"), old)
 
 
-def _order_rows(
-    changed: Mapping[int, bool], present: Mapping[int, Position] | Mapping[int, Pending]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]:
-    new: list[dict[str, Any]] = []
+async def _put_orders(
+    session: AsyncSession,
+    table: Table,
+    columns: Sequence[str],
+    changed: Mapping[int, bool],
+    present: Mapping[int, Position] | Mapping[int, Pending],
+) -> None:
+    values = attrgetter(*columns)
+    new: list[tuple[Any, ...]] = []
     old: list[dict[str, Any]] = []
-    gone: list[int] = []
+    gone: list[dict[str, Any]] = []
     for number, is_new in changed.items():
         order = present.get(number)
         if order is None:
-            gone.append(number)
+            gone.append({"b_order": number})
+        elif is_new:
+            new.append(values(order))
         else:
-            (new if is_new else old).append({field.name: getattr(order, field.name) for field in fields(order)})
-    return new, old, gone
-
-
-async def _put(session: AsyncSession, table: Table, key: str, rows: tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]) -> None:
-    new, old, gone = rows
+            row = dict(zip(columns, values(order), strict=True))
+            old.append({"b_order": row.pop("order")} | row)
     if gone:
-        await session.execute(delete(table).where(table.c[key] == bindparam("b_key")), [{"b_key": number} for number in gone])
+        await session.execute(delete(table).where(table.c.order == bindparam("b_order")), gone)
     if old:
-        changed = [{f"b_{key}": row.pop(key)} | row for row in old]
-        await session.execute(_update(table, key), changed)
-    if new:
-        await session.execute(insert(table), new)
+        await session.execute(_update(table, "order"), old)
+    await _insert(session, table, columns, new)
+
+
+async def _insert(session: AsyncSession, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Inserts rows by the driver's own `executemany`: for thousands of rows the statement's compiler costs more than the rows."""
+    if not rows:
+        return
+    connection = await session.connection()
+    preparer = connection.dialect.identifier_preparer
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    names = ", ".join(preparer.quote(name) for name in columns)
+    marks = ", ".join(mark for _ in columns)
+    amounts = [place for place, name in enumerate(columns) if isinstance(table.c[name].type, ExactDecimal)]
+    values = []
+    for row in rows:
+        value = list(row)
+        for place in amounts:
+            value[place] = format(value[place], "f")
+        values.append(tuple(value))
+    statement = f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({marks})"  # noqa: S608  (our own names alone)
+    await connection.exec_driver_sql(statement, values)
 
 
 def _update(table: Table, key: str) -> Any:

@@ -338,7 +338,10 @@ class Book:
     ) -> int:
         """Books a deal to the account's balance; answers its number."""
         account = self.accounts[position.login]
-        account.balance = add(account.balance, add(profit, add(commission, swap)))
+        booked = add(profit, add(commission, swap))
+        if booked:
+            account.balance = add(account.balance, booked)
+            self.changes.accounts.setdefault(account.login, False)
         deal = Deal(
             self.ticket(),
             position.order,
@@ -356,6 +359,5 @@ class Book:
             self.now,
         )
         self.changes.deals.append(deal)
-        self.changes.accounts.setdefault(account.login, False)
         self.told.touch(account.login)
         return deal.deal

@@ -121,10 +121,6 @@ class Market:
             self._rates[source, target] = found
         return found
 
-    def moves(self, source: str, target: str) -> bool:
-        """Whether the rate between two currencies depends on any price."""
-        return source != target and any(step.symbol for step in self.path(source, target))
-
     def converts(self, source: str, target: str) -> bool:
         """Whether there is a way from one currency to the other."""
         try:

@@ -1,10 +1,10 @@
 """What one operation has to tell on `trade.push`, gathered row by row and told table by table, and kept as answers to be given again."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 from shared.contracts import trades
 from shared.contracts.event import TableEvent
 
@@ -61,7 +61,7 @@ def kind_of(event: type[TableEvent]) -> str:
 
 def row_json(row: Iterable[Any]) -> str:
     """A row as it is kept: a JSON array, amounts as decimal strings."""
-    return json.dumps(row, default=str, separators=(",", ":"))
+    return to_json(row).decode()
 
 
 def row_again(kind: str, text: str) -> tuple[type[TableEvent], Any]:
