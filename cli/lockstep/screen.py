@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from lockstep.table import Snapshot, plain, table
+from lockstep.table import LiveTable, Snapshot, plain
 
 COLOURS = {
     "lockstep": "bold white",
@@ -53,7 +53,7 @@ class Screen:
             if self._live is None:
                 self._live = Live(console=self._console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False)
                 self._live.start()
-            self._live.update(table(snapshot))
+            self._live.update(LiveTable(snapshot))
         elif time.monotonic() - self._plain_at >= PLAIN_EVERY_S:
             self._plain_at = time.monotonic()
             for text in plain(snapshot):

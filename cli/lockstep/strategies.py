@@ -20,7 +20,7 @@ class Want(Enum):
 Rule = Callable[[Sequence[Decimal]], Want]
 """From the prices, oldest first, the newest one last."""
 
-KEPT_PRICES = 64
+KEPT_PRICES = 128
 """How many prices a rule may look back."""
 
 

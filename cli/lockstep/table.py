@@ -1,11 +1,15 @@
 """The demo's figures, and how they are shown: a table on a terminal, plain lines elsewhere."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from rich.console import Group, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
+
+Figure = TypeVar("Figure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +80,65 @@ def latency(snapshot: Snapshot) -> str:
     return "-" if snapshot.latency_ms is None else f"{snapshot.latency_ms} ms"
 
 
-def table(snapshot: Snapshot) -> RenderableType:
-    """The live table."""
-    masters = Table(title="masters", title_justify="left", expand=False)
-    for name in ("master", "login", "symbol", "reward policy", "position", "equity", "trades", "followers", "ROI %", "rewards paid"):
-        masters.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
-    for one in snapshot.masters:
-        figures = (one.position, one.equity, str(one.trades), str(one.followers), one.roi, one.rewards_paid)
-        masters.add_row(one.name, str(one.login), one.symbol, one.policy, *figures)
-    followers = Table(title="copies", title_justify="left", expand=False)
-    for name in ("follower", "login", "copies", "settings", "equity", "open", "closed", "skipped", "failed", "last"):
-        followers.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
-    for each in snapshot.followers:
-        counts = (each.copies_open, each.copies_closed, each.skipped, each.failed)
-        followers.add_row(each.name, str(each.login), each.master, each.settings, each.equity, *(str(count) for count in counts), each.last)
-    prices = "   ".join(f"{symbol} {price}" for symbol, price in snapshot.prices.items())
-    foot = Text(f"{snapshot.clock}   last copy after {latency(snapshot)}   {prices}   {snapshot.note}")
-    return Group(masters, followers, foot)
+class Column(NamedTuple, Generic[Figure]):
+    """A column of the table; on a terminal of fewer than `from_width` characters it is left out."""
+
+    title: str
+    of: Callable[[Figure], str | int]
+    from_width: int = 0
 
 
-NUMBERS = frozenset({"login", "equity", "trades", "followers", "ROI %", "rewards paid", "open", "closed", "skipped", "failed"})
+MASTERS: tuple[Column[MasterFigures], ...] = (
+    Column("master", lambda one: one.name),
+    Column("login", lambda one: one.login, 150),
+    Column("symbol", lambda one: one.symbol, 120),
+    Column("reward policy", lambda one: one.policy, 150),
+    Column("position", lambda one: one.position),
+    Column("equity", lambda one: one.equity),
+    Column("trades", lambda one: one.trades, 100),
+    Column("followers", lambda one: one.followers, 100),
+    Column("ROI %", lambda one: one.roi),
+    Column("rewards paid", lambda one: one.rewards_paid),
+)
+FOLLOWERS: tuple[Column[FollowerFigures], ...] = (
+    Column("follower", lambda one: one.name),
+    Column("login", lambda one: one.login, 150),
+    Column("copies", lambda one: one.master, 90),
+    Column("settings", lambda one: one.settings, 120),
+    Column("equity", lambda one: one.equity, 100),
+    Column("open", lambda one: one.copies_open),
+    Column("closed", lambda one: one.copies_closed),
+    Column("skipped", lambda one: one.skipped),
+    Column("failed", lambda one: one.failed, 120),
+    Column("last", lambda one: one.last),
+)
+RIGHT = frozenset({"login", "equity", "trades", "followers", "ROI %", "rewards paid", "open", "closed", "skipped", "failed"})
+
+
+class LiveTable:
+    """The figures of one moment, in as many columns as the terminal is wide enough for."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        snapshot, width = self._snapshot, options.max_width
+        yield _rows(MASTERS, snapshot.masters, width)
+        yield Text()
+        yield _rows(FOLLOWERS, snapshot.followers, width)
+        prices = "  ".join(f"{symbol} {price}" for symbol, price in snapshot.prices.items())
+        foot = f"{snapshot.clock}  last copy after {latency(snapshot)}  {prices}  {snapshot.note}"
+        yield Text(foot.rstrip(), no_wrap=True, overflow="ellipsis")
+
+
+def _rows(columns: Sequence[Column[Figure]], figures: Sequence[Figure], width: int) -> Table:
+    shown = [column for column in columns if column.from_width <= width]
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in shown:
+        table.add_column(column.title, justify="right" if column.title in RIGHT else "left", no_wrap=True)
+    for figure in figures:
+        table.add_row(*(str(column.of(figure)) for column in shown))
+    return table
 
 
 def plain(snapshot: Snapshot) -> list[str]:
