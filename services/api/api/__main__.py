@@ -9,6 +9,8 @@ from shared.store.work import Store
 from api import flow
 from api.app import create_app
 from api.context import Context
+from api.manager.pushes import Pushes
+from api.manager.tcp import LineServer
 from api.settings import Settings
 
 
@@ -17,15 +19,17 @@ def main() -> None:
 
     async def build(store: Store, _bus: Bus) -> Parts:
         context = Context(store, settings)
+        pushes = Pushes(store)
+        lines = LineServer(context, pushes)
 
         async def on_prices(prices: Prices) -> None:
             context.prices.update((row.symbol, row) for row in prices.rows)
 
         return Parts(
-            reads=flow.READS,
+            reads=pushes.reads(flow.READS),
             writes={config.TOPIC: flow.snapshot},
             app=create_app(store, settings, context),
-            tasks=[context.prune_answers],
+            tasks=[context.prune_answers, pushes.run, lines.run],
             on_prices=on_prices,
         )
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlmodel import col
 
 from api import views
-from api.store import Account, Base, Follower, Kind, Master, MasterStats, RewardPolicy, Subscription, kind_of
+from api.store import Account, ApiKey, Base, Follower, Halt, Kind, Master, MasterStats, RewardPolicy, Subscription, kind_of
 from api.views import RENAMED, Source
 
 TYPES: dict[Kind, type] = {"int": int, "number": float, "text": str}
@@ -71,6 +71,55 @@ LISTED_MASTER = model_of(
 )
 
 
+HALT = model_of("Halt", Halt, views.HALT)
+API_KEY = model_of("ApiKey", ApiKey, views.API_KEY)
+NEW_API_KEY = model_of("NewApiKey", ApiKey, views.API_KEY, secret=(str, ...))
+
+
+class CurvePoint(BaseModel):
+    """One day of a curve: its beginning in Unix seconds, and the cumulative result at its end."""
+
+    time: int
+    pnl: float
+
+
+DETAILED_STATS = create_model(
+    "DetailedStats",
+    __base__=STATS,
+    login=(int, ...),
+    followers=(int, ...),
+    sharp_ratio=(float | None, ...),
+    weekly_trades=(float | None, ...),
+    avg_holding_time=(float | None, ...),
+    sortino_ratio=(float | None, ...),
+    profit_per_symbol=(dict[str, float], ...),
+    pnl_history=(list[CurvePoint], ...),
+    details=(dict[str, Any], ...),
+)
+
+
+class Otp(BaseModel):
+    """The second factor: whether it is on; while it is being set up, the secret and the URI for the device."""
+
+    enabled: int
+    secret: str | None = None
+    uri: str | None = None
+
+
+class SettingsVersion(BaseModel):
+    """What a subscription's settings were from a time (Unix seconds) on."""
+
+    version: int
+    valid_from: int
+    actor: str
+    settings: dict[str, Any]
+
+
+class History(BaseModel):
+    rows: list[SettingsVersion]
+    count: int
+
+
 def _many(name: str, row: type[BaseModel]) -> type[BaseModel]:
     many: Any = list[row]  # type: ignore[valid-type]
     return create_model(name, rows=(many, ...), count=(int, ...))
@@ -83,6 +132,8 @@ def _lists(name: str, **rows: type[BaseModel]) -> type[BaseModel]:
 
 MASTERS = _many("Masters", LISTED_MASTER)
 MINE = _lists("Mine", masters=MASTER, followers=FOLLOWER, subscriptions=SUBSCRIPTION)
+HALTS = _lists("Halts", rows=HALT)
+API_KEYS = _lists("ApiKeys", rows=API_KEY)
 ACCOUNTS = _lists("Accounts", accounts=ACCOUNT)
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from shared.store.work import Store
 
-from api.client import followers, links, masters, rewards, session, subscriptions
+from api.client import control, followers, links, masters, profile, rewards, session, subscriptions
 from api.context import Context
 from api.docs_page import docs_page
 from api.door import Limits, answer_failures
@@ -28,6 +28,8 @@ def create_app(store: Store, settings: Settings, context: Context | None = None)
         subscriptions.router,
         links.router,
         rewards.router,
+        profile.router,
+        control.router,
     ):
         app.include_router(router)
     app.include_router(http.router)

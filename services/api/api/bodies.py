@@ -73,6 +73,10 @@ class RewardPolicyBody(Body):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3,8}$")] | None = None
     payout_account_login: Id | None = None
     hwm_enabled: Flag | None = None
+    hwm_basis: Literal["", "cumulative", "gross_equity", "nav_per_share", "period"] = ""
+    netting: Literal["none", "daily", "weekly", "monthly"] = "none"
+    rebate_sides: Literal["both", "open", "close"] = "both"
+    fee_cap: Fee = Decimal(0)
 
 
 class MasterCreate(Body):
@@ -166,6 +170,55 @@ class DeleteBody(Body):
     """What becomes of open copies; without it, a record with active links is not deleted."""
 
     close_policy: ClosePolicy | None = None
+
+
+class HaltBody(Body):
+    """A stop of trading: of everything, of a master's or a follower's `login`, or of a `symbol`. `reduce_only` lets positions shrink."""
+
+    scope: Literal["all", "master", "follower", "symbol"]
+    login: Id | None = None
+    symbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    mode: Literal["halt", "reduce_only"] = "halt"
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class ResumeBody(Body):
+    """Which stop of trading ends."""
+
+    scope: Literal["all", "master", "follower", "symbol"]
+    login: Id | None = None
+    symbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class ApiKeyCreate(Body):
+    """A key of the signed OpenAPI for one account.
+
+    `ips`: addresses that may use it, comma-separated (empty: any); `expires_time` in Unix seconds, 0: never.
+    """
+
+    login: Id
+    name: Annotated[str, Field(max_length=100)] = ""
+    read_only: Flag = 0
+    ips: Annotated[str, Field(max_length=1000)] = ""
+    require_nonce: Flag = 0
+    expires_time: Annotated[int, Field(ge=0, le=10**11)] = 0
+
+
+class ApiKeyUpdate(Body):
+    """Fields that are left out stay as they are."""
+
+    name: Annotated[str, Field(max_length=100)] | None = None
+    enabled: Flag | None = None
+    ips: Annotated[str, Field(max_length=1000)] | None = None
+    require_nonce: Flag | None = None
+    expires_time: Annotated[int, Field(ge=0, le=10**11)] | None = None
+
+
+class OtpBody(Body):
+    """`enabled` 1 switches the second factor on, 0 off; either needs a code of the device."""
+
+    otp_code: Annotated[str, Field(max_length=16)]
+    enabled: Flag
 
 
 class LoginBody(Body):

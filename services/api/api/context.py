@@ -141,9 +141,9 @@ class Context:
             if answer is None:
                 answer = await self._first_time(change, operation, asked, final=final)
         if answer.status >= 400:
-            failure = json.loads(answer.body)
+            failure = json.loads(self.vault.open(answer.body))
             raise Refused(failure["error"], failure["message"])
-        found: Json = json.loads(answer.body)
+        found: Json = json.loads(self.vault.open(answer.body))
         return found
 
     async def _first_time(self, change: Change, operation: Operation, asked: Asked, *, final: bool) -> Answered:
@@ -155,13 +155,13 @@ class Context:
             async with session.begin_nested():
                 body = await operation(change)
                 await session.flush()
-            answer.status, answer.body = 200, json.dumps(body)
+            answer.status, answer.body = 200, self.vault.seal(json.dumps(body))
         except Refused as refused:
             if isinstance(refused, AccountUnseen) and not final:
                 raise
             del change.work.emitted[emitted:]
             answer = await session.get_one(Answered, (str(change.actor), asked.key))
-            answer.status, answer.body = refused.status, json.dumps(refused.body())
+            answer.status, answer.body = refused.status, self.vault.seal(json.dumps(refused.body()))
         return answer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from shared.bus.reader import Received
 from shared.contracts import config, links, rewards, stats, trades
 from shared.contracts.links import LinksChanged
-from shared.contracts.rewards import AccrualsChanged, RewardEvent, SharingChanged
+from shared.contracts.rewards import AccrualsChanged, RewardEvent, SharingChanged, StandingsChanged
 from shared.contracts.stats import StatsChanged
 from shared.contracts.trades import TradeEvent
 from shared.money import quantize
@@ -61,6 +61,10 @@ async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
             accruals |= {row.id: _kept(row._asdict()) for row in event.rows}
         elif isinstance(event, SharingChanged):
             sharing |= {row.subscription: _kept(row._asdict()) for row in event.rows}
+        elif isinstance(event, StandingsChanged):
+            standings = [{"its_id": row.subscription, "new": row.standing} for row in event.rows]
+            its_id = col(Subscription.id) == bindparam("its_id")
+            await store.change_rows(work.session, Subscription, its_id, {"standing": bindparam("new")}, standings)
     await store.save_rows(work.session, Accrual, list(accruals.values()))
     await store.save_rows(work.session, Sharing, list(sharing.values()))
 

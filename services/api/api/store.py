@@ -137,6 +137,8 @@ class Subscription(Base, table=True):
     drawdown_percent: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
     stop_action: str = "halt"
     resumed_ms: int = Field(default=0, sa_type=BigInteger)
+    standing: str = "good"
+    """Whether prepaid fees are paid, as rewards tells it: good, close_only or disabled. Not ours to send."""
 
 
 class RewardPolicy(Base, table=True):
@@ -158,6 +160,10 @@ class RewardPolicy(Base, table=True):
     payout_account_login: int = Field(sa_type=BigInteger)
     hwm_enabled: int = 0
     valid_from_ms: int = Field(default=0, sa_type=BigInteger)
+    hwm_basis: str = ""
+    netting: str = "none"
+    rebate_sides: str = "both"
+    fee_cap: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
 
 
 class Halt(Base, table=True):
@@ -177,6 +183,39 @@ class Halt(Base, table=True):
     reason: str = ""
     set_by: str = ""
     """The kind of session that set it: a customer does not lift what a manager has set."""
+
+
+class ApiKey(Base, table=True):
+    """A key of the signed OpenAPI: for one account, its secret encrypted."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (NEVER_AGAIN,)
+
+    id: int = _key()
+    key: str = Field(unique=True, max_length=64)
+    secret_sealed: str
+    login: int = Field(index=True, sa_type=BigInteger)
+    customer_id: int = Field(index=True, sa_type=BigInteger)
+    account_type: str = "COPY_TRADING"
+    name: str = ""
+    read_only: int = 0
+    enabled: int = 1
+    ips: str = ""
+    """Addresses that may use it, comma-separated; empty: any."""
+    require_nonce: int = 0
+    expires_ms: int = Field(default=0, sa_type=BigInteger)
+    created_ms: int = Field(sa_type=BigInteger)
+    updated_ms: int = Field(sa_type=BigInteger)
+
+
+class Signed(Base, table=True):
+    """What a signed request may use once: a nonce, or the signature of a write. Kept until it would be out of its window anyway."""
+
+    __tablename__ = "signed"
+
+    key_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    used: str = Field(primary_key=True, max_length=128)
+    expires_ms: int = Field(index=True, sa_type=BigInteger)
 
 
 class Version(Base, table=True):
@@ -209,7 +248,7 @@ class Audit(Base, table=True):
 
 
 class Answered(Base, table=True):
-    """The answer to a write that carried an Idempotency-Key."""
+    """The answer to a write that carried an Idempotency-Key; encrypted, since the answer may be a new API key with its secret."""
 
     __tablename__ = "idempotency"
 
@@ -412,7 +451,7 @@ def policy_state(row: RewardPolicy) -> config.RewardPolicy:
 
 
 def halt_state(row: Halt) -> config.Halt:
-    return config.Halt(**row.model_dump(exclude={"set_by"}))
+    return config.Halt(**row.model_dump())
 
 
 async def one_at_a_time(session: AsyncSession) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from api.store import Account, Base, Follower, Master, MasterStats, RewardPolicy, Subscription
+from api.store import Account, Base, Follower, Master, MasterStats, RewardPolicy, Subscription, Version
 
 Json = dict[str, Any]
 
@@ -19,11 +19,12 @@ SUBSCRIPTION = (
     *("copy_sl", "copy_tp", "copy_partial_close", "copy_pending_orders", "copy_existing_positions", "reverse_direction"),
     *("max_volume", "min_volume", "max_positions", "symbols_mode", "symbols", "created_time", "updated_time"),
     *("allocation_percent", "small_volume_policy", "ratio_multiplier", "max_slippage_points", "max_signal_age_ms", "require_sl"),
-    *("daily_loss_percent", "drawdown_percent", "stop_action", "resumed_ms", "version"),
+    *("daily_loss_percent", "drawdown_percent", "stop_action", "resumed_time", "standing", "version"),
 )
 POLICY = (
     *("id", "master_id", "enabled", "reward_type", "billing_period", "fee_amount", "fee_percent", "currency"),
     *("payout_account_login", "hwm_enabled", "created_time", "updated_time", "master_login", "version"),
+    *("hwm_basis", "netting", "rebate_sides", "fee_cap"),
 )
 LINK = (
     *("id", "subscription_id", "master_login", "follower_login", "master_order", "follower_order", "state", "created_time", "updated_time"),
@@ -37,6 +38,15 @@ ACCRUAL = (
 ACCOUNT = (
     *("login", "customer_id", "group", "mode", "currency", "leverage", "balance", "credit", "equity", "margin", "free_margin"),
     "positions",
+)
+HALT = ("id", "scope", "key", "mode", "active", "reason", "created_time", "updated_time", "set_by", "version")
+API_KEY = (
+    *("id", "key", "login", "account_type", "name", "read_only", "enabled", "ips", "require_nonce", "expires_time"),
+    *("created_time", "updated_time"),
+)
+TRADE = (
+    *("order", "deal", "symbol", "side", "volume", "volume_initial", "volume_left", "open_price", "close_price", "open_time", "close_time"),
+    *("profit", "commission", "storage", "reason"),
 )
 STATS = ("roi", "pnl", "win_rate", "max_drawdown", "avg_pnl_per_trade", "trades")
 
@@ -53,11 +63,18 @@ RENAMED = {
     "updated_time": Source("updated_ms", 1000),
     "period_from": Source("period_from", 1000),
     "period_to": Source("period_to", 1000),
+    "resumed_time": Source("resumed_ms", 1000),
+    "expires_time": Source("expires_ms", 1000),
     "failure_reason": Source("reason"),
     "group": Source("group_name"),
     "open_time": Source("opened_ms", 1000),
     "close_time": Source("closed_ms", 1000),
     "order": Source("position"),
+    "close_price": Source("price"),
+    "storage": Source("swap"),
+    "volume": Source("closed"),
+    "volume_initial": Source("initial"),
+    "volume_left": Source("left"),
 }
 
 
@@ -105,6 +122,12 @@ def follower_view(row: Follower) -> Json:
 
 def subscription_view(row: Subscription) -> Json:
     return as_object(row, SUBSCRIPTION)
+
+
+def version_view(row: Version) -> Json:
+    settings = json.loads(row.state)
+    shown = {name: settings[name] for name in SUBSCRIPTION if name in settings and name not in {"id", "version"}}
+    return {"version": row.version, "valid_from": row.valid_from_ms // 1000, "actor": row.actor, "settings": shown}
 
 
 def account_view(row: Account) -> Json:

@@ -7,7 +7,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api import answers, auth, store, views
-from api.bodies import LoginBody
+from api.auth import Actor
+from api.bodies import LoginBody, OtpBody
+from api.commands import otp
 from api.context import Context
 from api.door import FAILURES, At, CustomerRoute, OpenRoute, context_of
 from api.errors import Refused
@@ -30,6 +32,7 @@ async def login(body: LoginBody, request: Request) -> Json:
         raise Refused("CUSTOMER_NOT_FOUND_OR_INCORRECT", "no customer has this e-mail and password")
     if not customer.enabled:
         raise Refused("CUSTOMER_DISABLED", "the customer is disabled")
+    await _second_factor(context, customer, body.otp_code)
     token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, context.now_s(), context.settings.session_ttl_s)
     return profile(customer) | await _accounts(context, customer.id) | {"__token": token}
 
@@ -38,6 +41,31 @@ async def login(body: LoginBody, request: Request) -> Json:
 async def session_accounts(at: At) -> Json:
     """The trading accounts of the session's customer."""
     return await _accounts(at.context, at.customer_id)
+
+
+@router.get("/auth/otp", response_model=answers.Otp, response_model_exclude_none=True)
+async def otp_status(at: At) -> Json:
+    """Whether a second factor is on; while it is off, a fresh secret to set it up with."""
+    return await at.context.write(at.actor, lambda change: otp.offer(change, at.context.vault))
+
+
+@router.put("/auth/otp", response_model=answers.Otp, response_model_exclude_none=True)
+async def otp_switch(body: OtpBody, at: At) -> Json:
+    """Switches the second factor on or off, with a code of the device."""
+    await at.context.spend_login(f"otp:{at.customer_id}", f"otp:{at.customer_id}")
+    return await at.write(lambda change: otp.switch(change, at.context.vault, body))
+
+
+async def _second_factor(context: Context, customer: Customer, code: str | None) -> None:
+    """Raises Refused: OTP_REQUIRED, OTP_NOT_CONFIGURED, INVALID_OTP_CODE. A code is good for one login."""
+    if not customer.otp_enabled:
+        if code is not None:
+            raise Refused("OTP_NOT_CONFIGURED", "the customer has no second factor")
+        return
+    if code is None:
+        raise Refused("OTP_REQUIRED", "a one-time code is needed")
+    actor = Actor(auth.CUSTOMER, str(customer.id), customer.id)
+    await context.write(actor, lambda change: otp.use(change, context.vault, code))
 
 
 def profile(customer: Customer) -> Json:

@@ -7,13 +7,14 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import or_, select
 from sqlmodel import col
 
-from api import answers, filters, views
+from api import answers, filters, store, views
 from api.bodies import DeleteBody, SubscriptionCreate, SubscriptionUpdate
 from api.client.lists import FORMAT, FORMATS, Listing, answer, documented, documented_search, own_logins, query_of
 from api.client.masters import Closing, RecordId
 from api.commands import subscriptions
 from api.door import FAILURES, At, CustomerRoute
-from api.store import Subscription
+from api.errors import Refused
+from api.store import Subscription, Version
 from api.views import Json
 
 router = APIRouter(prefix="/copytrade", tags=["subscriptions"], route_class=CustomerRoute, responses=FAILURES)
@@ -49,6 +50,22 @@ async def delete_subscription(record: RecordId, at: At, close_policy: Closing = 
     """Ends a subscription. With copied positions open, `close_policy` is needed."""
     policy = close_policy or (body.close_policy if body else None)
     return await at.write(lambda change: subscriptions.delete(change, record, policy))
+
+
+@router.get("/subscription/{id}/history", response_model=answers.History)
+async def subscription_history(record: RecordId, at: At) -> Json:
+    """What the settings of a subscription were, and from when; the newest last. Open to the follower and to the master."""
+    async with at.context.store.read() as session:
+        subscription = await session.get(Subscription, record)
+        if subscription is None:
+            raise Refused("RET_ERR_NOTFOUND", f"there is no subscription {record}")
+        own = {account.login for account in await store.accounts_of(session, at.customer_id)}
+        if not own & {subscription.follower_login, subscription.master_login}:
+            raise Refused("PERMISSION_DENIED", f"subscription {record} is not yours")
+        kept = (col(Version.noun) == "subscription") & (col(Version.record_id) == record)
+        versions = (await session.execute(select(Version).where(kept).order_by(col(Version.version)))).scalars()
+        rows = [views.version_view(version) for version in versions]
+    return {"rows": rows, "count": len(rows)}
 
 
 async def _listed(request: Request, at: At) -> JSONResponse:

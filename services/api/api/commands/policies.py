@@ -65,7 +65,8 @@ async def _terms(change: Change, master: Master, body: RewardPolicyBody) -> Json
     payout = await _payout_account(change, master, body.payout_account_login or master.login)
     own = await store.account(change.session, master.login)
     currency = body.currency or (own.currency if own else payout.currency)
-    return terms._asdict() | {"enabled": body.enabled, "currency": currency, "payout_account_login": payout.login}
+    more = body.model_dump(include={"hwm_basis", "netting", "rebate_sides", "fee_cap"})
+    return more | terms._asdict() | {"enabled": body.enabled, "currency": currency, "payout_account_login": payout.login}
 
 
 async def _payout_account(change: Change, master: Master, login: int) -> Account:

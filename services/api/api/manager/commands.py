@@ -11,22 +11,27 @@ from sqlmodel import col
 from api import auth, filters, views
 from api.auth import Actor
 from api.bodies import (
+    ApiKeyCreate,
+    ApiKeyUpdate,
     Body,
     ClosePolicy,
     FollowerCreate,
     FollowerUpdate,
+    HaltBody,
     Id,
     MasterCreate,
     MasterUpdate,
+    ResumeBody,
     RewardPolicyBody,
     Stamp,
     SubscriptionCreate,
     SubscriptionUpdate,
 )
-from api.commands import customers, followers, masters, policies, subscriptions
+from api.commands import customers, followers, halts, keys, masters, policies, subscriptions
 from api.commands.change import Change
 from api.context import Asked, Context
-from api.store import Account, Accrual, Audit, Base, Customer, Follower, Master, RewardPolicy, Subscription, TradeLink
+from api.manager import letters
+from api.store import Account, Accrual, ApiKey, Audit, Base, Customer, Follower, Halt, Master, RewardPolicy, Subscription, TradeLink
 from api.views import Json
 
 WRITERS = frozenset({auth.MANAGER, auth.ADMIN, auth.DEALER, auth.CRM_MANAGER, auth.CRM_ADMIN})
@@ -62,7 +67,13 @@ class Delete(Body):
     close_policy: ClosePolicy | None = None
 
 
-class DeletePolicy(Body):
+class RecordKey(Body):
+    """Which record."""
+
+    id: Id
+
+
+class UpdateApiKey(ApiKeyUpdate):
     id: Id
 
 
@@ -127,9 +138,19 @@ async def _update_policy(change: Change, data: UpdatePolicy) -> Json:
     return views.policy_view(await policies.update(change, policy, data, data.updated_time))
 
 
-async def _delete_policy(change: Change, data: DeletePolicy) -> Json:
+async def _delete_policy(change: Change, data: RecordKey) -> Json:
     await policies.delete(change, await change.own(RewardPolicy, data.id))
     return {"data": "OK"}
+
+
+async def _create_api_key(context: Context, actor: Actor, data: ApiKeyCreate, asked: Asked) -> Json:
+    return await context.write(actor, lambda change: keys.create(change, data, context.vault), asked)
+
+
+async def _dead_letters(context: Context, actor: Actor, data: TableFilter, _asked: Asked) -> Json:
+    settings = context.settings
+    given = data.model_dump(exclude_unset=True)
+    return await letters.listed(context, actor, filters.parse(given, letters.FIELDS, settings.page_default, settings.manager_page_max, {}))
 
 
 AUDIT = ("id", "created_time", "actor", "action", "noun", "record_id", "before", "after")
@@ -170,9 +191,24 @@ _ALL = (
     ),
     Command("MngCreateCopyRewardPolicy", CreatePolicy, WRITERS, "Gives a master without one a reward policy.", _writes(_create_policy)),
     Command("MngUpdateCopyRewardPolicy", UpdatePolicy, WRITERS, "A new version of a reward policy, whole.", _writes(_update_policy)),
-    Command("MngDeleteCopyRewardPolicy", DeletePolicy, WRITERS, "Deletes a reward policy.", _writes(_delete_policy)),
+    Command("MngDeleteCopyRewardPolicy", RecordKey, WRITERS, "Deletes a reward policy.", _writes(_delete_policy)),
     Command("MngCreateCustomer", customers.CustomerCreate, ADMINS, "Makes a customer who can log in.", _writes(customers.create)),
     Command("MngUpdateCustomer", customers.CustomerUpdate, ADMINS, "Changes a customer.", _writes(customers.update)),
+    Command("MngHalt", HaltBody, WRITERS, "Stops trading: of everything, a master, a follower or a symbol.", _writes(halts.halt)),
+    Command("MngResume", ResumeBody, WRITERS, "Takes a stop of trading back.", _writes(halts.resume)),
+    Command("MngCreateApiKey", ApiKeyCreate, ADMINS, "A key of the signed OpenAPI; its secret is in this answer alone.", _create_api_key),
+    Command(
+        *("MngUpdateApiKey", UpdateApiKey, ADMINS, "Changes an API key."),
+        _writes(lambda change, data: keys.update(change, data.id, data)),
+    ),
+    Command(
+        *("MngDeleteApiKey", RecordKey, ADMINS, "Deletes an API key."),
+        _writes(lambda change, data: keys.delete(change, data.id)),
+    ),
+    Command(
+        *("MngRetryDeadLetter", RecordKey, ADMINS, "Has a dead letter of this service handled again."),
+        _writes(lambda change, data: letters.retry(change, data.id)),
+    ),
     _table("MngGetCopyMastersByFilter", Master, MASTER, "Masters."),
     _table("MngGetCopyFollowersByFilter", Follower, FOLLOWER, "Followers."),
     _table("MngGetCopySubscriptionsByFilter", Subscription, views.SUBSCRIPTION, "Subscriptions."),
@@ -181,6 +217,12 @@ _ALL = (
     _table("MngGetCopyRewardAccrualsByFilter", Accrual, views.ACCRUAL, "Reward accruals."),
     _table("MngGetAccountsByFilter", Account, views.ACCOUNT, "Trading accounts as last told by the venue."),
     _table("MngGetCustomersByFilter", Customer, customers.FIELDS, "Customers who can log in.", ADMINS),
+    _table("MngGetHaltsByFilter", Halt, views.HALT, "Stops of trading, lifted ones too."),
+    _table("MngGetApiKeysByFilter", ApiKey, (*views.API_KEY, "customer_id"), "API keys, without their secrets.", ADMINS),
+    Command(
+        *("MngGetDeadLettersByFilter", TableFilter, ADMINS, "What this service could not handle, and why.", _dead_letters),
+        structure=letters.STRUCTURE,
+    ),
     _table("MngGetAuditByFilter", Audit, AUDIT, "Who changed what, before and after (JSON).", ADMINS),
 )
 

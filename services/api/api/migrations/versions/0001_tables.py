@@ -66,6 +66,30 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         batch_op.create_index(batch_op.f("ix_accrual_subscription_id"), ["subscription_id"], unique=False)
 
     op.create_table(
+        "api_key",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("secret_sealed", sa.String(), nullable=False),
+        sa.Column("login", sa.BigInteger(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("account_type", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("read_only", sa.Integer(), nullable=False),
+        sa.Column("enabled", sa.Integer(), nullable=False),
+        sa.Column("ips", sa.String(), nullable=False),
+        sa.Column("require_nonce", sa.Integer(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("updated_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key"),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("api_key", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_api_key_customer_id"), ["customer_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_api_key_login"), ["login"], unique=False)
+
+    op.create_table(
         "audit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
@@ -299,6 +323,10 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         sa.Column("payout_account_login", sa.BigInteger(), nullable=False),
         sa.Column("hwm_enabled", sa.Integer(), nullable=False),
         sa.Column("valid_from_ms", sa.BigInteger(), nullable=False),
+        sa.Column("hwm_basis", sa.String(), nullable=False),
+        sa.Column("netting", sa.String(), nullable=False),
+        sa.Column("rebate_sides", sa.String(), nullable=False),
+        sa.Column("fee_cap", engine.ScaledDecimal(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("master_id"),
         sqlite_autoincrement=True,
@@ -316,6 +344,16 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
     )
     with op.batch_alter_table("sharing", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sharing_follower_login"), ["follower_login"], unique=False)
+
+    op.create_table(
+        "signed",
+        sa.Column("key_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("used", sa.String(length=128), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key_id", "used"),
+    )
+    with op.batch_alter_table("signed", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_signed_expires_ms"), ["expires_ms"], unique=False)
 
     op.create_table(
         "subscription",
@@ -352,6 +390,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         sa.Column("drawdown_percent", engine.ScaledDecimal(), nullable=False),
         sa.Column("stop_action", sa.String(), nullable=False),
         sa.Column("resumed_ms", sa.BigInteger(), nullable=False),
+        sa.Column("standing", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("follower_login", "master_login"),
         sqlite_autoincrement=True,
@@ -429,6 +468,10 @@ def downgrade() -> None:  # noqa: PLR0915
         batch_op.drop_index("ix_subscription_master")
 
     op.drop_table("subscription")
+    with op.batch_alter_table("signed", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_signed_expires_ms"))
+
+    op.drop_table("signed")
     with op.batch_alter_table("sharing", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sharing_follower_login"))
 
@@ -475,6 +518,11 @@ def downgrade() -> None:  # noqa: PLR0915
         batch_op.drop_index(batch_op.f("ix_audit_created_ms"))
 
     op.drop_table("audit")
+    with op.batch_alter_table("api_key", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_api_key_login"))
+        batch_op.drop_index(batch_op.f("ix_api_key_customer_id"))
+
+    op.drop_table("api_key")
     with op.batch_alter_table("accrual", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_accrual_subscription_id"))
         batch_op.drop_index("ix_accrual_master")

@@ -1,0 +1,101 @@
+"""One master's page: its statistics in detail, its closed trades and its followers, as far as it shows them."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api import answers, filters, store, views
+from api.client.lists import FORMAT, FORMATS, Listing, Options, answer, documented, query_of
+from api.client.masters import DEFAULT_PERIOD, OPTIONS
+from api.door import FAILURES, At, CustomerRoute
+from api.errors import Refused
+from api.intake import INT64_MAX
+from api.store import Customer, Deal, Follower, Master, MasterStats, Subscription
+from api.views import Json
+
+router = APIRouter(prefix="/copytrade/master", tags=["masters"], route_class=CustomerRoute, responses=FAILURES)
+
+Login = Annotated[int, Query(ge=1, le=INT64_MAX)]
+DAY_S = 86_400
+OPTIONS_OF_TRADES: Options = {**FORMAT, "login": str}
+TRADES = Listing(filters.fields_of(Deal, views.TRADE), views.TRADE, col(Deal.deal))
+
+
+@router.get("/stats", response_model=answers.DETAILED_STATS)
+async def master_stats(login: Login, at: At, period: str = DEFAULT_PERIOD) -> Json:
+    """Everything that is known of a master's trading and copying in a period; what is not defined is null."""
+    period = OPTIONS["period"](period)
+    async with at.context.store.read() as session:
+        await _visible(session, login, at.customer_id)
+        row = await session.get_one(MasterStats, (login, period))
+    details = json.loads(row.details) if row.details else {}
+    plain = views.stats_view(row)
+    today = (row.updated_ms or at.context.store.clock()) // 1000 // DAY_S * DAY_S
+    first = today - (row.period_days - 1) * DAY_S
+    history = [{"time": first + day * DAY_S, "pnl": pnl} for day, pnl in enumerate(plain["pnl_history"])]
+    named = {name: details.get(name) for name in ("weekly_trades", "avg_holding_time", "sortino_ratio")}
+    return (
+        plain
+        | {"login": login, "followers": details.get("followers", 0), "sharp_ratio": details.get("sharpe_ratio")}
+        | named
+        | {"profit_per_symbol": details.get("profit_per_symbol", {}), "pnl_history": history, "details": details}
+    )
+
+
+@router.get("/trades", response_model=answers.Table | answers.Objects, openapi_extra=documented(FORMATS))
+async def master_trades(request: Request, login: Login, at: At) -> Any:
+    """A master's closings. Raises PERMISSION_DENIED unless the master shows them; its own customer always sees them."""
+    query = await query_of(request, TRADES.fields, OPTIONS_OF_TRADES)
+    async with at.context.store.read() as session:
+        master = await _visible(session, login, at.customer_id)
+    if not master.show_trade_history and master.customer_id != at.customer_id:
+        raise Refused("PERMISSION_DENIED", "this master does not show its trades")
+    return await answer(at.context, TRADES, select(Deal).where(col(Deal.login) == login), query)
+
+
+@router.get("/followers", response_model=answers.Objects)
+async def master_followers(login: Login, at: At) -> Any:
+    """Who follows a master, the e-mail masked. Raises PERMISSION_DENIED unless the master shows them; its own customer always sees them."""
+    async with at.context.store.read() as session:
+        master = await _visible(session, login, at.customer_id)
+        if not master.show_followers and master.customer_id != at.customer_id:
+            raise Refused("PERMISSION_DENIED", "this master does not show its followers")
+        statement = (
+            select(Subscription, col(Customer.email))
+            .join(Follower, col(Follower.login) == col(Subscription.follower_login))
+            .outerjoin(Customer, col(Customer.id) == col(Follower.customer_id))
+            .where(col(Subscription.master_login) == login)
+            .order_by(col(Subscription.id))
+            .limit(at.context.settings.page_max)
+        )
+        rows = [
+            {
+                "follower_login": one.follower_login,
+                "email": masked(email or ""),
+                "status": one.status,
+                "created_time": one.created_ms // 1000,
+            }
+            for one, email in (await session.execute(statement)).all()
+        ]
+    return JSONResponse({"rows": rows, "count": len(rows)})
+
+
+async def _visible(session: AsyncSession, login: int, customer_id: int) -> Master:
+    """A master that the customer may see. Raises Refused: MASTER_NOT_FOUND, MASTER_NOT_AVAILABLE."""
+    master = await store.master_of(session, login)
+    if master is None:
+        raise Refused("MASTER_NOT_FOUND", f"account {login} is no master")
+    if master.customer_id != customer_id and not (master.enabled and master.visibility == "public"):
+        raise Refused("MASTER_NOT_AVAILABLE", f"master {login} is not public")
+    return master
+
+
+def masked(email: str) -> str:
+    """The first letter and the domain: enough to recognise oneself by."""
+    name, at, domain = email.partition("@")
+    return f"{name[:1]}***{at}{domain}" if email else ""
