@@ -1,0 +1,232 @@
+"""What followers really got: links, fills, closings and rewards become a master's copyability."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shared.bus.reader import Received
+from shared.contracts.config import Subscription, SubscriptionDeleted, SubscriptionSaved
+from shared.contracts.links import LinkRow, LinksChanged, LinkState
+from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
+from shared.contracts.stats import PriceRow, Prices
+from shared.contracts.trades import (
+    AccountsChanged,
+    BalanceRow,
+    BalancesChanged,
+    OpenedRow,
+    PositionsClosed,
+    PositionsOpened,
+    SymbolRow,
+    SymbolsChanged,
+)
+
+from tests.flow.stats_world import DAY, HOUR, World, account, closing, open_world
+
+pytestmark = pytest.mark.anyio
+
+MASTER = 1
+ORDER = 1001
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A master of customer 1 with 10 000; follower 11 with 1000 and 12 with 2000, half of it allocated, of other customers."""
+    async with open_world(tmp_path) as made:
+        await made.opened(MASTER, "10000", customer=1)
+        await made.opened(11, "1000", customer=2)
+        await made.opened(12, "2000", customer=3)
+        await made.master(MASTER, customer=1)
+        await made.config(
+            SubscriptionSaved(subscription=subscription(7, 11)),
+            SubscriptionSaved(subscription=subscription(8, 12, allocation_percent=Decimal(50))),
+        )
+        symbol = SymbolRow(
+            "EURUSD", 5, Decimal(100_000), "EUR", "USD", 100, 1, 1, 10_000, 0, none, none, none, Decimal("1.1"), Decimal("1.3")
+        )
+        await made.trades(SymbolsChanged.of([symbol]))
+        yield made
+
+
+def subscription(number: int, follower: int, **fields: Any) -> Subscription:
+    return Subscription(id=number, master_login=MASTER, follower_login=follower, **fields)
+
+
+def opened(order: int, login: int, price: str, at_ms: int, client_id: str = "", side: Any = "buy", equity: str = "10000") -> OpenedRow:
+    state = Decimal(equity)
+    zero = Decimal(0)
+    return OpenedRow(
+        order, login, "EURUSD", side, 100, Decimal(price), zero, zero, client_id, "TR_REASON_CLIENT", zero, state, state, zero, at_ms
+    )
+
+
+def link(number: int, state: LinkState, phase: str, reason: str = "", order: int = 0, created_ms: int = 0) -> LinkRow:
+    zero = Decimal(0)
+    return LinkRow(number, number, 0, order, state, phase, reason, "EURUSD", "buy", 1, 1, 1, 1, zero, zero, zero, created_ms, created_ms)
+
+
+async def links(world: World, *rows: LinkRow, order: int = ORDER) -> None:
+    event = LinksChanged.of(rows, master_login=MASTER, master_order=order, master_symbol="EURUSD", time=world.now)
+    async with world.store.work() as work:
+        await world.flow.copying.on_links(Received("copy.link", 1, "executor", world.now, (event,)), work)
+
+
+async def accrual(world: World, number: int, fee: str, state: AccrualState, ref: int = 0, subscription_id: int = 7) -> None:
+    zero = Decimal(0)
+    now = world.now
+    period = (0, 0, zero, Decimal(fee), "USD", state, now, now)
+    row = AccrualRow(number, subscription_id, MASTER, 11, 3, *period, MASTER, zero, "USD", 0, 0, 0, 0, 0, "", "", "", ref)
+    async with world.store.work() as work:
+        event = AccrualsChanged.of([row], time=world.now)
+        await world.flow.copying.on_accruals(Received("reward.accrual", 1, "rewards", world.now, (event,)), work)
+
+
+async def test_followers_and_assets_under_copy(world: World) -> None:
+    """1000 whole and 2000 by half: 2000. An own account does not count; a demo follower does, its money not; 100 EUR at 1.2 are 120."""
+    await world.opened(13, "5000", customer=1)
+    await world.opened(14, "100", customer=5, currency="EUR")
+    demo = account(15, "700", customer=6)._replace(mode="DEMO")
+    await world.trades(AccountsChanged.of([demo]))
+    for number, follower in ((9, 13), (10, 14), (11, 15)):
+        await world.config(SubscriptionSaved(subscription=subscription(number, follower)))
+    await world.turn()
+    details = await world.details(MASTER)
+    assert (details["followers"], details["assets_under_copy"], details["assets_not_converted"]) == (4, Decimal(2120), 0)
+    await world.flow.on_prices(Prices(rows=(PriceRow("EURUSD", Decimal("1.4"), Decimal("1.6"), world.now),)))
+    await world.config(SubscriptionDeleted(subscription=subscription(7, 11)))
+    await world.turn()
+    details = await world.details(MASTER)
+    assert (details["followers"], details["assets_under_copy"]) == (3, Decimal(1150))
+
+
+async def test_money_whose_rate_is_not_known_is_left_out_and_counted(world: World) -> None:
+    await world.opened(14, "100", customer=5, currency="CHF")
+    await world.config(SubscriptionSaved(subscription=subscription(10, 14)))
+    await world.turn()
+    details = await world.details(MASTER)
+    assert (details["assets_under_copy"], details["assets_not_converted"]) == (Decimal(2000), 1)
+
+
+async def test_copy_success_counts_each_copy_once(world: World) -> None:
+    """Due: one opened, one refused by the venue, one too small: 1 of 3. A pause and a filter were wanted: not due. In flight: not yet."""
+    at = world.now
+    refused = link(8, LinkState.FAILED, "rejected", "NOT_ENOUGH_MONEY", created_ms=at)
+    await links(world, link(7, LinkState.ACTIVE, "opening", created_ms=at), link(8, LinkState.ACTIVE, "opening", created_ms=at))
+    await links(
+        world,
+        link(7, LinkState.ACTIVE, "open", order=5, created_ms=at),
+        refused,
+    )
+    await links(world, link(7, LinkState.CLOSED, "closed", "MASTER_CLOSED", order=5, created_ms=at))
+    await links(world, refused)
+    await links(world, link(7, LinkState.CANCELLED, "skipped", "BELOW_MIN", created_ms=at), order=1002)
+    await links(world, link(7, LinkState.CANCELLED, "skipped", "PAUSED", created_ms=at), order=1003)
+    await links(world, link(7, LinkState.CANCELLED, "skipped", "SYMBOL_FILTERED", created_ms=at), order=1004)
+    await links(world, link(7, LinkState.ACTIVE, "opening", created_ms=at), order=1005)
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["copies"], details["copy_success"]) == (3, Decimal("33.3333"))
+
+
+async def test_latency_and_slippage_of_fills(world: World) -> None:
+    """Master buys at 1.20000; copies 40 ms later at 1.20012 (12 points, 1 bp worse) and 1234 ms later at 1.19988 (12 better).
+
+    The latencies are told to two digits above 100: 1200. Mean slippage 0; the median of two is the lower by nearest rank, p95 the higher.
+    """
+    at = world.now
+    await world.trades(PositionsOpened.of([opened(ORDER, MASTER, "1.2", at)]))
+    first = opened(51, 11, "1.20012", at + 40, "c-7-1001-open-0")
+    second = opened(52, 12, "1.19988", at + 1234, "c-8-1001-open-0")
+    await world.trades(PositionsOpened.of([first]))
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["slippage_points"], details["slippage_bps"]) == (12, 1)
+    await world.trades(PositionsOpened.of([first, second]))  # the venue was asked again: the first is told twice
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["copy_latency_median"], details["copy_latency_p95"]) == (40, 1200)
+    assert (details["slippage_points"], details["slippage_bps"]) == (0, 0)
+
+
+async def test_a_sell_below_the_masters_price_is_worse(world: World) -> None:
+    at = world.now
+    await world.trades(PositionsOpened.of([opened(ORDER, MASTER, "1.2", at, side="sell")]))
+    await world.trades(PositionsOpened.of([opened(51, 11, "1.19988", at, "c-7-1001-open-0", side="sell")]))
+    await world.turn()
+    assert (await world.details(MASTER, "7D"))["slippage_points"] == 12
+
+
+async def test_positions_copied_long_after_their_opening_have_no_latency(world: World) -> None:
+    at = world.now
+    await world.trades(PositionsOpened.of([opened(ORDER, MASTER, "1.2", at)]))
+    await world.config(SubscriptionSaved(subscription=subscription(9, 11, created_ms=at + HOUR)))
+    await world.trades(PositionsOpened.of([opened(51, 11, "1.3", at + HOUR, "c-9-1001-open-0")]))
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["copy_latency_median"], details["slippage_points"]) == (None, None)
+
+
+async def test_what_followers_made_before_and_after_rewards(world: World) -> None:
+    """Follower 11 makes 50 of its 1000: 5 %; follower 12 loses 10 of the 1000 that it allocated: -1 %; the average made 2 %.
+
+    A reward of 10 (1 % of 1000, half of it the average's) leaves 1.5 %. Next day 11 makes 105 of 1050: 10 %, the average 5 %:
+    1.02 * 1.05 = 1.071, after rewards 1.015 * 1.05 = 1.06575. The refund of 4, told twice, is 4 / 1050 / 2 of the second day:
+    1.015 * 1.0519048 = 1.0676833. The master made 3 % the first day: 6.76833 - 3 = 3.7683 points.
+    """
+    await world.turn()
+    at = world.now
+    await world.closed(MASTER, "300", order=ORDER)
+    row = closing(11, 900, 51, "50", closed_ms=at, position_client_id="c-7-1001-open-0")
+    other = closing(12, 901, 52, "-10", closed_ms=at, position_client_id="c-8-1001-open-0")
+    await world.trades(PositionsClosed.of([row, other]), AccountsChanged.of([account(11, "1050", customer=2)], time=at))
+    await world.trades(PositionsClosed.of([row]))  # told again
+    await accrual(world, 1, "10", AccrualState.PENDING)
+    await accrual(world, 1, "10", AccrualState.CHARGED)
+    await accrual(world, 1, "10", AccrualState.PAID)
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["followers_roi_gross"], details["followers_roi"]) == (Decimal("2.0000"), Decimal("1.5000"))
+    assert details["tracking_difference"] == Decimal("-1.5000")
+    assert details["followers_in_profit"] == 50
+    world.now += DAY
+    await world.trades(AccountsChanged.of([account(11, "1050", customer=2), account(MASTER, "10300")], time=world.now))
+    row = closing(11, 902, 53, "105", closed_ms=world.now, position_client_id="c-7-1002-open-0")
+    await world.trades(PositionsClosed.of([row]))
+    for _ in range(2):
+        await accrual(world, 2, "4", AccrualState.CHARGED, ref=1)
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["followers_roi_gross"], details["followers_roi"]) == (Decimal("7.1000"), Decimal("6.7683"))
+    assert details["tracking_difference"] == Decimal("3.7683")
+    assert details["tracking_error"] is None
+
+
+async def test_the_least_capital_that_can_copy_every_trade(world: World) -> None:
+    """The master opened 25 units with 10 000: a copy of 1 unit in proportion takes 400; 100 units would take 100."""
+    for order, volume in ((ORDER, 25), (ORDER + 1, 100)):
+        await world.trades(PositionsOpened.of([opened(order, MASTER, "1.2", world.now)]))
+        await world.closed(MASTER, "1", order=order, initial=volume, closed=volume)
+    assert (await world.details(MASTER, "7D"))["minimum_capital"] == 400
+
+
+async def test_refunds_have_the_opposite_meaning(world: World) -> None:
+    """A reward that is taken back leaves the master's account as a flow; what a follower gets back is its result, as the charge was."""
+    await accrual(world, 5, "10", AccrualState.PENDING, ref=1)
+    for login, operation, equity in ((MASTER, "OP_BALANCE_OUT", "9990"), (11, "OP_BALANCE_IN", "1010")):
+        state = Decimal(equity)
+        told = ("TR_REASON_COPY_REWARD", "r-5-out", '{"copy_reward_accrual_id": 5}')
+        row = BalanceRow(login, login, operation, Decimal(10), "USD", *told, state, state, Decimal(0))
+        await world.trades(BalancesChanged.of([row], time=world.now))
+        await world.master(login)
+    assert ((await world.stats(MASTER)).roi, (await world.stats(11)).roi) == (Decimal(0), Decimal(1))
+
+
+async def test_a_fan_out_is_told_once_by_the_timer(world: World) -> None:
+    await world.turn()
+    before = len(await world.events())
+    for n in range(3):
+        await links(world, link(7, LinkState.ACTIVE, "open", order=5, created_ms=world.now), order=n)
+    assert len(await world.events()) == before
+    assert await world.turn() == 1
+    assert len(await world.events()) == before + 1
