@@ -42,6 +42,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             SubscriptionSaved(subscription=subscription(7, 11)),
             SubscriptionSaved(subscription=subscription(8, 12, allocation_percent=Decimal(50))),
         )
+        none = Decimal(0)
         symbol = SymbolRow(
             "EURUSD", 5, Decimal(100_000), "EUR", "USD", 100, 1, 1, 10_000, 0, none, none, none, Decimal("1.1"), Decimal("1.3")
         )
