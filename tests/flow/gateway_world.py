@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 from gateway.flow import reads
+from gateway.paper import balances
+from gateway.paper.balances import Movement
 from gateway.paper.http import add_routes
-from gateway.paper.market import Symbol
+from gateway.paper.market import GROUPS, Symbol
 from gateway.paper.venue import PaperVenue
 from gateway.settings import GatewaySettings, SymbolOverride
 from gateway.store import METADATA
@@ -102,6 +104,17 @@ class GatewayWorld:
     async def account(self, balance: int = 10_000, group: str = "real-usd", leverage: int = 100) -> int:
         body = {"customer_id": 1, "group": group, "balance": balance, "leverage": leverage}
         return int((await self.call("POST", "/accounts", body))["login"])
+
+    async def accounts(self, count: int, balance: int = 10_000, group: str = "real-usd") -> list[int]:
+        """Accounts that are there already: opened together, and told before."""
+        async with self.venue.transaction() as (book, _):
+            logins = []
+            for customer in range(1, count + 1):
+                account = balances.open_account(book, customer, GROUPS[group], 100)
+                balances.move(book, account, Movement("OP_BALANCE_IN", D(balance), "TR_REASON_DEPOSIT"))
+                logins.append(account.login)
+        await self.told()
+        return logins
 
     async def order(self, login: int, side: str = "buy", volume: int = 10, symbol: str = "GBPUSD", **more: Any) -> int:
         body = {"login": login, "symbol": symbol, "side": side, "volume": volume} | more

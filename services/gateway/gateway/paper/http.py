@@ -112,7 +112,7 @@ class Door:
 
     async def account(self, login: str) -> Response:
         number = path_number(login)
-        async with self._venue.transaction() as (book, _):
+        async with self._venue.transaction(lazy=True) as (book, _):
             found = book.account(number)
             view = views.account_view(book, found) if isinstance(found, Account) else None
         return answer(view if view is not None else _done(found))
@@ -123,7 +123,7 @@ class Door:
         async with self._venue.store.read() as session:
             deals, operations = await tables.history(session, number)
         if not deals and not operations:
-            async with self._venue.transaction() as (book, _):
+            async with self._venue.transaction(lazy=True) as (book, _):
                 found = book.account(number)
             _done(found)
         return answer(
@@ -180,7 +180,7 @@ class Door:
         return answer(_done(done))
 
     async def symbols(self) -> Response:
-        async with self._venue.transaction() as (book, _):
+        async with self._venue.transaction(lazy=True) as (book, _):
             view = [views.symbol_view(book, name) for name in book.market.symbols]
         return answer(view)
 

@@ -1,0 +1,414 @@
+"""What the paper venue does by itself: stops, stop-outs, costs, pending orders, time, reports, the feed, and coming back from a stop."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway.paper.feed import Feed
+from gateway.paper.venue import prices_of
+from gateway.settings import GatewaySettings
+from shared.contracts import orders
+from shared.store.work import Work
+
+from tests.flow.gateway_world import NOON, GatewayWorld, gateway_world, open_copies
+
+D = Decimal
+pytestmark = pytest.mark.anyio
+DAY = 86_400_000
+MIDNIGHT = NOON // DAY * DAY + DAY
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
+    async with gateway_world(tmp_path) as found:
+        yield found
+
+
+def reasons(rows: dict[str, list[Any]], kind: str = "position.closed") -> list[tuple[int, str, Decimal]]:
+    return [(row.order, row.reason, row.price) for row in rows.get(kind, [])]
+
+
+# Stops
+
+
+async def test_stop_loss_and_take_profit_close_at_the_market_of_that_moment(world: GatewayWorld) -> None:
+    login = (await world.accounts(1))[0]
+    buy = await world.order(login, sl=1.57, tp=1.58)
+    sell = await world.order(login, "sell", sl=1.59, tp=1.56)
+    await world.told()
+    await world.price("1.57001", "1.58999")  # a wide spread: neither side is reached
+    assert reasons(await world.told_rows()) == []
+    await world.price("1.58200", "1.58210")  # beyond the buy's take profit: filled at the bid
+    assert reasons(await world.told_rows()) == [(buy, "TR_REASON_TP", D("1.58200"))]
+    await world.price("1.58990", "1.59300")  # beyond the sell's stop: filled at the ask
+    assert reasons(await world.told_rows()) == [(sell, "TR_REASON_SL", D("1.59300"))]
+
+
+async def test_a_price_change_tells_the_closes_then_the_accounts(world: GatewayWorld) -> None:
+    logins = await world.accounts(3)
+    for login in logins:
+        await world.order(login, sl=1.57)
+    await world.told()
+    await world.price("1.56", "1.5601")
+    closed, changed = await world.told()
+    assert (closed.type, changed.type) == ("position.closed", "account.changed")
+    assert [row.login for row in closed.rows] == [row.login for row in changed.rows] == logins
+    assert changed.rows[0].balance == D("9843.00")  # 10,000 GBP x (1.56 - 1.5757) = -157.00
+
+
+async def test_stop_out_closes_the_largest_loss_first_until_the_level_is_kept(world: GatewayWorld) -> None:
+    """2,000 USD; 40 + 60 units bought at 1.57570: margin 630.28 + 945.42 = 1,575.70; half of it is 787.85.
+
+    At a bid of 1.56350 the loss is 0.0122 x 100,000 = 1,220.00: equity 780.00 is below 787.85. The larger loss (60 units, 732.00)
+    goes; left are equity 780.00 and margin 630.28: a level of 124 %.
+    """
+    login = (await world.accounts(1, 2000))[0]
+    small, large = await world.order(login, volume=40), await world.order(login, volume=60)
+    await world.told()
+    await world.price("1.56360", "1.56370")  # equity 790.00: still above
+    assert reasons(await world.told_rows()) == []
+    await world.price("1.56350", "1.56360")
+    rows = await world.told_rows()
+    assert reasons(rows) == [(large, "TR_REASON_SO", D("1.56350"))]
+    assert rows["position.closed"][0].profit == -732
+    account = await world.call("GET", f"/accounts/{login}")
+    assert (account["equity"], account["margin"], [p["order"] for p in account["positions"]]) == (780, D("630.28"), [small])
+
+
+async def test_an_account_in_another_currency_is_stopped_out_by_its_exchange_rate(world: GatewayWorld) -> None:
+    """1,000 EUR hold 100 units sold at 1.57560 (margin 1,575.60 USD) that have lost 1,140 USD.
+
+    At EURUSD 1.5 that is a margin of 1,050.40 and an equity of 240.00 EUR; the level 22.8 % is below 50 %. At 2.0: margin 787.80,
+    equity 430.00, level 54.6 %.
+    """
+    login = (await world.accounts(1, 1000, "real-eur"))[0]
+    await world.price("2", "2", "EURUSD")
+    order = await world.order(login, "sell", 100)
+    await world.price("1.58690", "1.58700")
+    await world.told()
+    assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 430
+    await world.price("1.5", "1.5", "EURUSD")
+    assert reasons(await world.told_rows()) == [(order, "TR_REASON_SO", D("1.58700"))]
+    assert (await world.call("GET", f"/accounts/{login}"))["balance"] == 240
+
+
+# Costs
+
+
+async def test_commission_per_lot_and_side(tmp_path: Path) -> None:
+    """7 a lot and side on half a lot: 3.50 to open, and 3.50 in two closes of 20 and 30 units (1.40 and 2.10).
+
+    The closing rows share the opening's 3.50 as 20/50 = 1.40 and the rest, 2.10: -2.80 and -4.20, in all -7.00.
+    """
+    async with gateway_world(tmp_path, GBPUSD={"commission": 7}) as world:
+        login = (await world.accounts(1))[0]
+        order = await world.order(login, volume=50)
+        opened = (await world.told_rows())["position.opened"][0]
+        assert (opened.commission, opened.balance, opened.equity) == (D("-3.50"), 10_000, 10_000)
+        assert (await world.call("GET", f"/accounts/{login}"))["balance"] == D("9996.50")
+        await world.call("POST", f"/orders/{order}/close", {"volume": 20})
+        await world.call("POST", f"/orders/{order}/close")
+        rows = await world.told_rows()
+        slices = [*rows["position.reduced"], *rows["position.closed"]]
+        assert [row.commission for row in slices] == [D("-2.80"), D("-4.20")]
+        # the spread: 20,000 x 0.0001 = 2.00 and 3.00
+        assert sum(row.profit + row.commission + row.swap for row in slices) == -12
+        assert (await world.call("GET", f"/accounts/{login}"))["balance"] == 9988
+        deals = (await world.call("GET", f"/accounts/{login}/history"))["deals"]
+        assert [deal["commission"] for deal in deals] == [D("-3.5"), D("-1.4"), D("-2.1")]
+
+
+async def test_swap_is_charged_at_midnight_and_booked_when_it_closes(tmp_path: Path) -> None:
+    """-2 a lot and night long, +1 short: one lot each over two nights, then a quarter of the long one is closed: -1.00 of its -4.00."""
+    async with gateway_world(tmp_path, GBPUSD={"swap_long": -2, "swap_short": 1}) as world:
+        login = (await world.accounts(1))[0]
+        buy, sell = await world.order(login, volume=100), await world.order(login, "sell", 100)
+        world.now = MIDNIGHT - 1
+        await world.venue.look()
+        assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 9980  # the spread of both
+        world.now = MIDNIGHT
+        await world.venue.look()
+        await world.venue.look()
+        late = await world.order(login, volume=100)
+        assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 9969  # -2 + 1, and the new one's spread
+        await world.restart()
+        world.now = MIDNIGHT + DAY
+        await world.told()
+        part = await world.call("POST", f"/orders/{buy}/close", {"volume": 25})
+        assert (part["swap"], part["profit"]) == (-1, D("-2.5"))
+        assert (await world.call("POST", f"/orders/{buy}/close"))["swap"] == -3
+        assert (await world.call("POST", f"/orders/{sell}/close"))["swap"] == 2
+        assert (await world.call("POST", f"/orders/{late}/close"))["swap"] == -2
+        assert (await world.call("GET", f"/accounts/{login}"))["balance"] == 9966  # 3 spreads of 10.00, swaps -4 + 2 - 2
+
+
+async def test_nights_that_the_venue_slept_through_are_charged_after_it_woke(tmp_path: Path) -> None:
+    async with gateway_world(tmp_path, GBPUSD={"swap_long": -2}) as world:
+        login = (await world.accounts(1))[0]
+        await world.order(login, volume=100)
+        world.now = MIDNIGHT + 2 * DAY + 5
+        await world.restart()
+        assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 9984  # -10 of spread, 3 nights
+        await world.restart()
+        assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 9984
+
+
+async def test_stops_level_keeps_stops_away(tmp_path: Path) -> None:
+    """20 points from a bid of 1.57560: 1.57540 is far enough."""
+    async with gateway_world(tmp_path, GBPUSD={"stops_level": 20}) as world:
+        login = (await world.accounts(1))[0]
+        body = {"login": login, "symbol": "GBPUSD", "side": "buy", "volume": 1}
+        assert await world.refused("POST", "/orders", body | {"sl": 1.57541}) == (400, "INVALID_STOPS")
+        assert await world.refused("POST", "/orders", body | {"type": "limit", "price": 1.57551}) == (400, "INVALID_STOPS")
+        await world.order(login, sl=1.57540)
+        await world.order(login, type="limit", price=1.57550)
+        await world.handle(orders.TOPIC, open_copies([login], sl=D("1.57541")))
+        assert (await world.told_rows())["order.rejected"][0].reason == "INVALID_STOPS"
+
+
+# Pending orders
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "price", "limit_price", "moves", "filled_at"),
+    [
+        ("buy", "limit", 1.57, 0, [("1.5700", "1.5701")], None),
+        ("buy", "limit", 1.57, 0, [("1.5699", "1.5700")], "1.5700"),
+        ("buy", "limit", 1.57, 0, [("1.5500", "1.5501")], "1.5501"),  # a gap: better than asked for
+        ("sell", "limit", 1.58, 0, [("1.5900", "1.5901")], "1.5900"),
+        ("buy", "stop", 1.58, 0, [("1.5799", "1.5800")], "1.5800"),
+        ("buy", "stop", 1.58, 0, [("1.5900", "1.5901")], "1.5901"),  # a gap: worse than asked for
+        ("sell", "stop", 1.57, 0, [("1.5600", "1.5601")], "1.5600"),
+        ("buy", "stop_limit", 1.58, 1.575, [("1.5800", "1.5801")], None),  # armed, rests at 1.575
+        ("buy", "stop_limit", 1.58, 1.575, [("1.5740", "1.5741")], None),  # the limit alone does nothing
+        ("buy", "stop_limit", 1.58, 1.575, [("1.5800", "1.5801"), ("1.5740", "1.5741")], "1.5741"),
+        ("buy", "stop_limit", 1.58, 1.585, [("1.5800", "1.5801")], "1.5801"),  # its limit is above: filled at once
+        ("buy", "stop_limit", 1.58, 1.585, [("1.5900", "1.5901"), ("1.5849", "1.5850")], "1.5850"),  # a gap beyond the limit: waits
+        ("sell", "stop_limit", 1.57, 1.576, [("1.5690", "1.5691"), ("1.5760", "1.5761")], "1.5760"),
+    ],
+)
+async def test_pending_orders_are_filled_at_the_market_when_their_price_comes(
+    world: GatewayWorld, side: str, kind: str, price: float, limit_price: float, moves: list[tuple[str, str]], filled_at: str | None
+) -> None:
+    login = (await world.accounts(1))[0]
+    order = await world.order(login, side, type=kind, price=price, limit_price=limit_price)
+    for move in moves:
+        await world.restart()  # levels, and whether it is armed, survive
+        await world.price(*move)
+    rows = await world.told_rows()
+    assert [(row.order, row.side, row.price) for row in rows.get("position.opened", [])] == (
+        [(order, side, D(filled_at))] if filled_at else []
+    )
+    assert [row.order for row in rows.get("pending.filled", [])] == ([order] if filled_at else [])
+    account = await world.call("GET", f"/accounts/{login}")
+    assert (len(account["positions"]), len(account["pending"])) == ((1, 0) if filled_at else (0, 1))
+
+
+async def test_a_gap_through_a_pending_order_and_its_stop_opens_and_closes(world: GatewayWorld) -> None:
+    login = (await world.accounts(1))[0]
+    order = await world.order(login, type="limit", price=1.57, sl=1.56)
+    await world.told()
+    await world.price("1.55", "1.5501")
+    events = await world.told()
+    assert [event.type for event in events] == ["pending.filled", "position.opened", "position.closed", "account.changed"]
+    assert reasons({"position.closed": list(events[2].rows)}) == [(order, "TR_REASON_SL", D("1.55"))]
+
+
+async def test_a_pending_order_that_the_account_cannot_pay_is_cancelled(world: GatewayWorld) -> None:
+    login = (await world.accounts(1, 100))[0]
+    order = await world.order(login, volume=100, type="limit", price=1.57)
+    await world.told()
+    await world.price("1.5699", "1.57")
+    assert [(row.order, row.reason) for row in (await world.told_rows())["pending.cancelled"]] == [(order, "NOT_ENOUGH_MONEY")]
+
+
+async def test_a_pending_order_expires(world: GatewayWorld) -> None:
+    login = (await world.accounts(1))[0]
+    order = await world.order(login, type="limit", price=1.57, expiration=NOON // 1000 + 10)
+    longer = await world.order(login, type="limit", price=1.57, expiration=NOON // 1000 + 10)
+    await world.call("PUT", f"/orders/{longer}", {"expiration": 0})
+    await world.restart()
+    await world.told()
+    world.now = NOON + 9_999
+    await world.venue.look()
+    assert await world.told() == []
+    world.now = NOON + 10_000
+    await world.price("1.5699", "1.57")  # too late for the first: time passes before the price does
+    rows = await world.told_rows()
+    assert [(row.order, row.reason) for row in rows["pending.cancelled"]] == [(order, "EXPIRED")]
+    assert [row.order for row in rows["position.opened"]] == [longer]
+
+
+# What it tells from time to time
+
+
+async def test_accounts_whose_equity_moved_are_reported_in_one_table(world: GatewayWorld) -> None:
+    first, second, idle = await world.accounts(3)
+    await world.order(first)
+    await world.order(second, symbol="EURUSD")
+    await world.venue.look()
+    await world.told()
+    world.now += 2_000
+    await world.venue.look()
+    assert await world.told() == []  # no price moved
+    await world.price("1.5765", "1.5766")
+    await world.venue.look()
+    assert [event.type for event in await world.told()] == ["account.changed"]
+    await world.price("1.5766", "1.5767")
+    await world.told()
+    world.now += 1_999
+    await world.venue.look()
+    assert await world.told() == []  # the last report is too young
+    world.now += 1
+    await world.venue.look()
+    (event,) = await world.told()
+    # bought at 1.57570, worth 1.57660: 10,000 x 0.0009 = 9.00
+    assert (event.type, [(row.login, row.equity, row.balance) for row in event.rows]) == ("account.changed", [(first, 10_009, 10_000)])
+    assert idle not in [row.login for row in event.rows]
+
+
+async def test_the_report_is_as_often_as_the_setting_says(monkeypatch: pytest.MonkeyPatch, world: GatewayWorld) -> None:
+    monkeypatch.setenv("LOCKSTEP_ACCOUNT_REPORT_MS", "500")
+    world.venue._report_ms = GatewaySettings().account_report_ms
+    login = (await world.accounts(1))[0]
+    await world.order(login)
+    await world.venue.look()
+    await world.price("1.5766", "1.5767")
+    await world.told()
+    world.now += 500
+    await world.venue.look()
+    assert [event.type for event in await world.told()] == ["account.changed"]
+
+
+async def test_a_snapshot_is_everything_that_is(world: GatewayWorld) -> None:
+    first, second, idle = await world.accounts(3)
+    position = await world.order(first, sl=1.5)
+    pending = await world.order(second, type="limit", price=1.5)
+    await world.told()
+    async with world.store.work() as work:
+        await world.venue.snapshot(work)
+    symbols, changed, of_first, of_second = await world.told()
+    assert [row.symbol for row in symbols.rows] == list(world.symbols)
+    assert [(row.login, row.positions) for row in changed.rows] == [(first, 1), (second, 0), (idle, 0)]
+    assert [(row.order, row.volume, row.sl) for row in of_first.rows] == [(position, 10, D("1.5"))]
+    assert (of_second.login, of_second.rows, [row.order for row in of_second.pending]) == (second, (), [pending])
+    assert (of_first.request, of_first.first, of_first.last) == ("", True, True)
+
+
+async def test_a_large_account_is_told_in_several_events(world: GatewayWorld) -> None:
+    (login,) = await world.accounts(1, 1_000_000)
+    for master_order in range(3):
+        rows = open_copies([login] * 500, master_order, volume=1)
+        await world.handle(orders.TOPIC, rows.model_copy(update={"rows": rows.rows[: 200 if master_order == 2 else 500]}))
+    await world.told()
+    async with world.store.work() as work:
+        await world.venue.snapshot(work)
+    held = [event for event in await world.told() if event.type == "account.positions"]
+    assert [(len(event.rows), event.first, event.last) for event in held] == [(500, True, False), (500, False, False), (200, False, True)]
+    assert len({row.order for event in held for row in event.rows}) == 1_200
+
+
+async def test_symbols_are_told_at_the_first_start_and_when_they_change(tmp_path: Path) -> None:
+    async with gateway_world(tmp_path) as world:
+        (told,) = await world.told()
+        assert (told.type, len(told.rows)) == ("symbol.changed", 5)
+        await world.price("1.6", "1.6001")
+        await world.restart()
+        assert await world.told() == []
+        read_upto = world.read_upto
+    async with gateway_world(tmp_path, GBPUSD={"commission": 3}) as world:
+        world.read_upto = read_upto
+        (told,) = await world.told()
+        assert [(row.symbol, row.commission, row.bid) for row in told.rows] == [("GBPUSD", 3, D("1.6"))]  # the price goes on
+
+
+async def test_prices_to_publish_are_those_that_moved(world: GatewayWorld) -> None:
+    await world.price("1.6", "1.6001")
+    async with world.venue.transaction() as (book, _):
+        (row,) = prices_of(book, {"GBPUSD"}).rows
+    assert (row.symbol, row.bid, row.ask, row.time) == ("GBPUSD", D("1.6"), D("1.6001"), NOON)
+
+
+# The feed
+
+
+async def test_the_feed_plays_the_recording_and_hardly_writes(world: GatewayWorld) -> None:
+    """At 300 times the speed a bar of five minutes takes a second. The first bar of GBPUSD: 1.57597, up to 1.57606, down to 1.57542."""
+    feed = Feed(world.venue, 300)
+    await feed.tick()
+    await world.told()
+    before = await world.tables()
+    bids = []
+    for third in range(1, 4):
+        world.now = NOON + third * 334
+        await feed.tick()
+        bids.append(await _bid(world))
+        if third < 3:
+            assert await world.tables() == before  # a tick that sets nothing off is not written at once
+    # falling bar: high, low, close
+    assert bids == [D("1.57606"), D("1.57542"), D("1.57560")]
+    assert await world.told() == []
+    world.now = NOON + 2_000
+    await feed.tick()
+    assert await world.tables() != before  # the last price is kept once a second
+
+
+async def _bid(world: GatewayWorld) -> Decimal:
+    return next(symbol["bid"] for symbol in await world.call("GET", "/symbols") if symbol["symbol"] == "GBPUSD")
+
+
+async def test_the_feed_sets_triggers_off_and_goes_on_after_a_stop(world: GatewayWorld) -> None:
+    feed = Feed(world.venue, 300)
+    await feed.tick()
+    login = (await world.accounts(1))[0]
+    order = await world.order(login, sl=1.5755)
+    await world.told()
+    world.now = NOON + 667
+    await world.restart()
+    await Feed(world.venue, 300).tick()
+    assert reasons(await world.told_rows()) == [(order, "TR_REASON_SL", D("1.57542"))]
+
+
+async def test_a_price_that_was_set_by_hand_stays(world: GatewayWorld) -> None:
+    feed = Feed(world.venue, 300)
+    await feed.tick()
+    await world.price("1.7", "1.7001")
+    world.now = NOON + 500
+    await feed.tick()
+    assert await _bid(world) == D("1.7")
+    moved = {symbol["symbol"]: symbol["bid"] for symbol in await world.call("GET", "/symbols")}
+    assert moved["BTC-SWAP-USDT"] != 46319
+    assert moved["USDJPY"] == 77
+
+
+async def test_symbols_without_a_recording_move_in_proportion(world: GatewayWorld) -> None:
+    """The second BTC bar opens at 46,420 where the first opened at 46,319: ETH is 3,700 x 46,420 / 46,319 = 3,708.07."""
+    feed = Feed(world.venue, 300)
+    await feed.tick()
+    world.now = NOON + 1_000
+    await feed.tick()
+    moved = {symbol["symbol"]: symbol["bid"] for symbol in await world.call("GET", "/symbols")}
+    assert (moved["BTC-SWAP-USDT"], moved["ETH-SWAP-USDT"]) == (46420, D("3708.07"))
+
+
+# Coming back
+
+
+async def test_a_transaction_that_is_given_up_leaves_no_trace_in_memory(world: GatewayWorld) -> None:
+    login = (await world.accounts(1))[0]
+    order = await world.order(login)
+    before = await world.call("GET", f"/accounts/{login}")
+
+    async def handled_and_given_up(work: Work) -> None:
+        book = await world.venue.begin(work)
+        position = book.positions[order]
+        book.close(position, 4, "TR_REASON_CLIENT")
+        await world.venue.finish(work, book)
+        raise RuntimeError("after everything was written")
+
+    with pytest.raises(RuntimeError):
+        async with world.store.work() as work:
+            await handled_and_given_up(work)
+    assert await world.call("GET", f"/accounts/{login}") == before
