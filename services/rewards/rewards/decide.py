@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from shared.contracts.config import RewardPolicy, RewardType
+from shared.contracts.event import plain
 from shared.contracts.rewards import AccrualRow, AccrualState
 from shared.money import EXACT, Money
 
@@ -169,8 +170,8 @@ def accrual_id(key: str, attempt: int = 0) -> int:
 
 
 def text(value: Decimal) -> str:
-    """A Decimal as it stands in inputs: plain digits."""
-    return format(value, "f")
+    """A Decimal as it stands in inputs: plain digits, none of them needless."""
+    return format(plain(value), "f")
 
 
 def inputs_json(inputs: dict[str, Any]) -> str:

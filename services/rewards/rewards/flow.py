@@ -272,6 +272,8 @@ class Rewards:
         known = await self.known(work)
         changes = Changes()
         asked = await self.settlement.tick(work, known, changes)
+        await self.settlement.write(work, known, changes)
+        changes = Changes()
         billed = await self.billing.tick(work, known, caught_up, changes)
         await self.settlement.write(work, known, changes)
         await self.billing.standings(work, known)
@@ -322,4 +324,6 @@ def _volume_per_lot(known: Known, symbol: str) -> int:
 
 
 def _booked(known: Known, subscription: Subscription, time_ms: int) -> int:
-    return trade_book_ms(time_ms, list(known.cursors.get(subscription.id, {}).values()))
+    # A prepaid fee's cursor lies ahead, and no trade counts for it.
+    cursors = known.cursors.get(subscription.id, {}).items()
+    return trade_book_ms(time_ms, [cursor for kind, cursor in cursors if kind != RewardType.SUBSCRIPTION_FEE])

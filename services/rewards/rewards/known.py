@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from shared.contracts.config import RewardType
 from shared.money import EXACT
 
 from rewards.decide import Payer, Rate
@@ -79,6 +80,19 @@ class Known:
     def _owner(self, master_login: int) -> int:
         account = self.accounts.get(master_login)
         return account.customer_id if account else self.master(master_login).customer_id
+
+    def equity(self, login: int) -> Decimal:
+        """An account's equity without credit, as last told; 0 of one that was never told."""
+        account = self.accounts.get(login)
+        return account.equity if account else Decimal(0)
+
+    def billed_on_equity(self, login: int) -> bool:
+        """Whether a follower pays an annual percentage of its daily equity to anybody."""
+        for subscription in self.by_follower.get(login, ()):
+            for version in self.master(self.subscriptions[subscription].master_login).policies:
+                if version.policy.reward_type == RewardType.MANAGEMENT_FEE and version.policy.fee_percent:
+                    return True
+        return False
 
     def currency(self, login: int) -> str | None:
         account = self.accounts.get(login)

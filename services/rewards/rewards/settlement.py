@@ -28,7 +28,9 @@ PARKED = Counter("lockstep_rewards_parked", "Rewards taken from a payer that the
 DEAD = Counter("lockstep_rewards_dead", "Rewards that could not be taken and are given up")
 STRANGE = Counter("lockstep_rewards_strange_answers", "Balance operations under a reward's id that are not what was asked for")
 SETTLED = frozenset({Phase.DONE})
-OWED = frozenset(Phase) - SETTLED - {Phase.NOTHING, Phase.DEAD}
+UNTAKEN = frozenset({Phase.NOTHING, Phase.DEAD})
+"""Over, with nothing taken."""
+OWED = frozenset(Phase) - SETTLED - UNTAKEN
 
 
 class Answer(NamedTuple):
@@ -116,8 +118,7 @@ class Settlement:
                 log.error("an answer to nothing that was asked", **answer._asdict())
                 continue
             self.apply(accrual, answer.fact, known, work.now, changes_, answer)
-        taken = [one for one in found.values() if one.id in changes_.accruals and Phase(one.phase) in TAKEN]
-        await self._wake_refunds(work, known, taken, changes_)
+        await self._wake_refunds(work, known, [one for one in found.values() if one.id in changes_.accruals], changes_)
 
     async def tick(self, work: Work, known: Known, changes_: Changes) -> int:
         """Asks again for what was not answered, and tries again what was refused; answers how many."""
@@ -144,6 +145,8 @@ class Settlement:
                     accrual.phase = Phase.HELD
                 else:
                     self._start_in(accrual, known, now, changes_)
+            case Fact.OUT_REFUSED if accrual.withheld and accrual.pay_amount is not None and not accrual.pay_amount:
+                accrual.phase, accrual.reason = move(Phase.OUT_REFUSED, Fact.VOID), "NETTED"  # all of it would go back
             case Fact.OUT_REFUSED:
                 accrual.next_ms = now + wait_ms(self._settings.retry_schedule_s, accrual.tries)
             case Fact.OUT_REFUSED_FINAL | Fact.GIVE_UP:
@@ -166,7 +169,9 @@ class Settlement:
         changes_.moved(accrual, before)
 
     def _go_on(self, accrual: Accrual, before: Phase, known: Known, now: int, changes_: Changes) -> None:
-        if accrual.phase == Phase.OUT_SENT:
+        if accrual.phase == Phase.OUT_SENT and accrual.is_refund and accrual.withheld:
+            self._start_refund(accrual, now, changes_)  # it is held: there is nothing to take first
+        elif accrual.phase == Phase.OUT_SENT:
             self._ask_out(accrual, now, changes_)
         elif before in {Phase.IN_SENT, Phase.IN_REFUSED}:
             self._ask_in(accrual, now, changes_)
@@ -265,17 +270,22 @@ class Settlement:
         login, amount = decide.payee(accrual)
         return answer.login == login and answer.amount == amount.amount
 
-    async def _wake_refunds(self, work: Work, known: Known, taken: Sequence[Accrual], changes_: Changes) -> None:
-        """A refund that waited for what it gives back to be settled begins now."""
-        done = [one.id for one in taken if one.phase == Phase.DONE]
-        for some in store.chunks(done):
+    async def _wake_refunds(self, work: Work, known: Known, changed: Sequence[Accrual], changes_: Changes) -> None:
+        """A refund that waited for what it gives back begins now, or lapses with it."""
+        settled = [one.id for one in changed if one.phase in {Phase.DONE, *UNTAKEN} or (one.withheld and Phase(one.phase) in TAKEN)]
+        for some in store.chunks(settled):
             waiting = await store.accruals_where(
                 work.session, accrual_table.c.ref_accrual_id.in_(some), accrual_table.c.phase == Phase.WAITS
             )
             for refund in waiting:
-                original = changes_.accruals[refund.ref_accrual_id]
-                set_refund_payout(refund, original)
-                self.apply(refund, Fact.TIME if refund.payout_amount else Fact.VOID, known, work.now, changes_)
+                self.start_refund(refund, changes_.accruals[refund.ref_accrual_id], known, work.now, changes_)
+
+    def start_refund(self, refund: Accrual, original: Accrual, known: Known, now: int, changes_: Changes) -> None:
+        """Begins a refund whose original is settled; with nothing taken, or nothing paid that could be taken back, it is void."""
+        if not refund.withheld and original.phase == Phase.DONE:
+            set_refund_payout(refund, original)
+        possible = original.phase not in UNTAKEN and (refund.withheld or refund.payout_amount)
+        self.apply(refund, Fact.TIME if possible else Fact.VOID, known, now, changes_)
 
     async def write(self, work: Work, known: Known, changes_: Changes) -> None:
         """Writes and tells everything that was collected."""

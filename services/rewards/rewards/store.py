@@ -62,7 +62,7 @@ def chunks(values: Iterable[T]) -> Iterator[list[T]]:
         yield whole[start : start + CHUNK]
 
 
-async def _put(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+async def put(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts rows, or replaces those that are there, by primary key."""
     if not rows:
         return
@@ -96,7 +96,7 @@ async def load(session: AsyncSession) -> Known:
 
 async def save_master(session: AsyncSession, master: Master) -> None:
     row = {"login": master.login, "id": master.id, "customer_id": master.customer_id, "version": master.version, "gone_ms": master.gone_ms}
-    await _put(session, tables.master, [row])
+    await put(session, tables.master, [row])
     await _save_switch(session, "master", master.login, master.running)
     rows = [
         {
@@ -108,26 +108,26 @@ async def save_master(session: AsyncSession, master: Master) -> None:
         }
         for version in master.policies
     ]
-    await _put(session, tables.policy, rows)
+    await put(session, tables.policy, rows)
 
 
 async def save_subscription(session: AsyncSession, subscription: Subscription) -> None:
     row = {name: getattr(subscription, name) for name in ("id", "master_login", "follower_login", "version", "created_ms", "gone_ms")}
-    await _put(session, tables.subscription, [row])
+    await put(session, tables.subscription, [row])
     await _save_switch(session, "subscription", subscription.id, subscription.active)
 
 
 async def _save_switch(session: AsyncSession, kind: str, key: int, switch: Switch) -> None:
     spans = zip(switch.since, switch.values, strict=True)
-    await _put(session, tables.activity, [{"kind": kind, "key": key, "from_ms": at, "active": int(on)} for at, on in spans])
+    await put(session, tables.activity, [{"kind": kind, "key": key, "from_ms": at, "active": int(on)} for at, on in spans])
 
 
 async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> None:
-    await _put(session, tables.account, [asdict(one) for one in accounts])
+    await put(session, tables.account, [asdict(one) for one in accounts])
 
 
 async def save_symbols(session: AsyncSession, symbols: Iterable[Symbol]) -> None:
-    await _put(session, tables.symbol, [one._asdict() for one in symbols])
+    await put(session, tables.symbol, [one._asdict() for one in symbols])
 
 
 async def trades_of(session: AsyncSession, orders: Iterable[int]) -> dict[int, list[Trade]]:
@@ -255,7 +255,7 @@ async def all_sharing(session: AsyncSession, after: int) -> list[SharingRow]:
 
 
 async def save_sharing(session: AsyncSession, rows: Sequence[SharingRow]) -> None:
-    await _put(session, tables.sharing, [{"subscription_id": row.subscription} | row._asdict() for row in rows])
+    await put(session, tables.sharing, [{"subscription_id": row.subscription} | row._asdict() for row in rows])
 
 
 async def standings(session: AsyncSession) -> dict[int, StandingRow]:
@@ -268,4 +268,4 @@ async def save_standings(session: AsyncSession, rows: Sequence[StandingRow]) -> 
     values = [
         {"subscription_id": row.subscription, "standing": row.standing, "accrual": row.accrual, "since_ms": row.since_ms} for row in rows
     ]
-    await _put(session, tables.standing, values)
+    await put(session, tables.standing, values)

@@ -2,7 +2,7 @@
 
 from shared.store.engine import ExactDecimal, ScaledDecimal
 from shared.store.outbox import log_metadata
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 METADATA = log_metadata()
 
@@ -82,6 +82,7 @@ trade = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("booked_ms", BigInteger, nullable=False),
     Index("ix_trade_subscription", "subscription_id", "booked_ms"),
+    Index("ix_trade_open", "subscription_id", sqlite_where=text("open_volume > 0"), postgresql_where=text("open_volume > 0")),
     comment="Fills of copied positions: deal 0 is the opening (open_volume is what is left of it), any other a closing",
 )
 flow = Table(
@@ -140,6 +141,7 @@ accrual = Table(
     Index("ix_accrual_subscription", "subscription_id", "reward_type", "period_to"),
     Index("ix_accrual_ref", "ref_accrual_id"),
     Index("ix_accrual_updated", "updated_ms"),
+    Index("ix_accrual_phase", "phase"),
 )
 journal = Table(
     "journal",
@@ -178,7 +180,6 @@ mark = Table(
     Column("capital", ExactDecimal, nullable=False),
     Column("realised", ExactDecimal, nullable=False),
     Column("own_fees", ExactDecimal, nullable=False),
-    Column("through_ms", BigInteger, nullable=False),
 )
 billing = Table(
     "billing",
@@ -186,9 +187,10 @@ billing = Table(
     Column("subscription_id", BigInteger, primary_key=True, autoincrement=False),
     Column("reward_type", Integer, primary_key=True, autoincrement=False),
     Column("cursor_ms", BigInteger, nullable=False),
+    Column("open_from_ms", BigInteger),
     Column("due_ms", BigInteger),
     Index("ix_billing_due", "due_ms"),
-    comment="Everything before the cursor is billed; due_ms is when there is next something to do",
+    comment="Everything before the cursor is billed (a prepaid period began at open_from_ms); due_ms: when there is something to do",
 )
 sharing = Table(
     "sharing",
