@@ -1,16 +1,33 @@
 """The executor as a process: decides and sends copy orders."""
 
+import asyncio
+import hmac
+
+import structlog
+from fastapi import FastAPI, Header, Response
+from pydantic import BaseModel, Field
 from shared.bus.broker import Bus
 from shared.contracts import config, links, orders, trades
 from shared.service import Parts, Read, run
 from shared.store.work import Store, Work
+from sqlalchemy.exc import DBAPIError
 
-from executor import snapshots
+from executor import reconcile, snapshots, timers
 from executor.desk import Desk
 from executor.flow import Flow
+from executor.outgoing import Outgoing
 from executor.settings import ExecutorSettings
 
+log = structlog.get_logger()
+
+RING_EVERY_S = 1.0
 WRITES = (orders.TOPIC, links.TOPIC)
+
+
+class Reconcile(BaseModel):
+    """The accounts to compare with the venue."""
+
+    logins: list[int] = Field(min_length=1, max_length=10_000)
 
 
 def parts(settings: ExecutorSettings, store: Store) -> Parts:
@@ -30,9 +47,41 @@ def parts(settings: ExecutorSettings, store: Store) -> Parts:
             trades.TOPIC: Read(trades.TradeEvent, flow.on_trades),
         },
         writes={orders.TOPIC: orders_snapshot, links.TOPIC: links_snapshot},
+        app=doors(settings, store, desk),
+        tasks=[lambda: keep_ringing(store, desk)],
         on_prices=flow.on_prices,
         forget=desk.forget,
     )
+
+
+async def keep_ringing(store: Store, desk: Desk) -> None:
+    """Rings each second, for ever; a fault of the store is waited out."""
+    while True:
+        await asyncio.sleep(RING_EVERY_S)
+        try:
+            async with store.work() as work:
+                await timers.ring(desk, work)
+        except DBAPIError as fault:
+            log.warning("the timer waits for the store", fault=repr(fault))
+
+
+def doors(settings: ExecutorSettings, store: Store, desk: Desk) -> FastAPI:
+    """The service's own HTTP door: an operator may ask for a reconcile, with the secret that the services share."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.post("/reconcile", include_in_schema=False)
+    async def ask(wanted: Reconcile, response: Response, authorization: str = Header(default="")) -> dict[str, object]:
+        if not hmac.compare_digest(authorization.encode(), settings.secret.get_secret_value().encode()):
+            response.status_code = 401
+            return {"error": "INVALID_SECRET"}
+        async with store.work() as work:
+            await desk.begin(work)
+            out = Outgoing()
+            await reconcile.begin(desk, out, wanted.logins)
+            out.emit(work)
+        return {"data": "OK"}
+
+    return app
 
 
 async def build(store: Store, bus: Bus) -> Parts:

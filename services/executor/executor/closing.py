@@ -10,6 +10,8 @@ from executor.outgoing import Outgoing
 from executor.records import LinkRecord
 
 MASTER_CLOSED, UNSUBSCRIBED, MASTER_CANCELLED, STOPPED = "MASTER_CLOSED", "UNSUBSCRIBED", "MASTER_CANCELLED", "STOPPED"
+MASTER_FILLED = "MASTER_FILLED"
+"""A pending copy is withdrawn because the master's order was filled, to be opened at market instead."""
 
 
 async def master_reduced(desk: Desk, out: Outgoing, link: LinkRecord, left: int, symbol: str) -> None:
@@ -75,8 +77,12 @@ async def let_go(desk: Desk, out: Outgoing, link: LinkRecord, close: bool, reaso
 
 
 def withdraw(desk: Desk, out: Outgoing, link: LinkRecord, reason: str) -> None:
-    """Asks the venue to cancel a pending copy. Until it answers the copy may still be filled; then it is closed."""
-    link.target = 0
+    """Asks the venue to cancel a pending copy. Until it answers the copy may still be filled; then it is closed.
+
+    Unless the master's order was filled: then a copy that is filled after all is what was wanted.
+    """
+    if reason != MASTER_FILLED:
+        link.target = 0
     if link.close_volume:
         return
     link.close_step += 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from shared.contracts.config import ManualTradingMode
 
 from executor.store import Subscription, columns_of
 from executor.terms import Rules, Standing
@@ -74,6 +75,7 @@ class Accounts:
         if place is None:
             row = [0] * len(ACCOUNT_FIELDS)
             row[0], row[A["group"]], row[A["currency"]] = login, self.groups.number(""), self.currencies.number("")
+            row[A["manual_mode"]] = int(ManualTradingMode.ALLOW_ALL)
             place = self.place[login] = self.grid.append(row)
         return place
 
@@ -86,6 +88,12 @@ class Accounts:
         row = self.grid.data[self.place[login]]
         for name, value in fields.items():
             row[A[name]] = value
+
+    def own_equity(self, login: int) -> int:
+        """An account's equity without credit and reward credit."""
+        row = self.grid.data[self.place[login]].tolist()
+        own: int = row[A["equity"]] - row[A["credit"]] - row[A["reward_credit"]]
+        return own
 
     def group(self, login: int) -> str:
         return self.groups.all[self.get(login, "group")]

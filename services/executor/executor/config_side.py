@@ -10,7 +10,7 @@ from executor import links
 from executor.amounts import bounded, units
 from executor.closing import UNSUBSCRIBED, let_go
 from executor.columns import S
-from executor.desk import Desk, GuardFacts, MasterFacts
+from executor.desk import ALLOW_ALL, Desk, GuardFacts, MasterFacts
 from executor.fanout import fan_out
 from executor.follower_side import symbol_of
 from executor.limits import hold
@@ -59,8 +59,8 @@ async def _put_follower(desk: Desk, follower: Follower, deleted: int) -> None:
     most, mode = bounded(follower.max_master_count), int(follower.manual_trading_mode)
     row = (follower.login, follower.id, follower.version, follower.enabled, mode, most, deleted)
     await write_rows(desk.session, FollowerRow, [row], replace=True)
-    accounts = await desk.accounts([follower.login])
-    accounts.set(follower.login, enabled=0 if deleted else follower.enabled, max_masters=most, manual_mode=mode)
+    await desk.accounts([follower.login])
+    desk.take_follower(follower.login, 0 if deleted else follower.enabled, ALLOW_ALL if deleted else mode, most)
 
 
 async def halt_saved(desk: Desk, halt: Halt) -> None:
@@ -152,7 +152,7 @@ async def put_guard(desk: Desk, subscription: Subscription) -> None:
     if known is None:
         if not daily and not drawdown:
             return
-        known = GuardFacts(subscription.id, subscription.follower_login, 0, 0, "", 0, 0, 0, 0, 0, "")
+        known = GuardFacts(subscription.id, subscription.master_login, subscription.follower_login, 0, 0, "", 0, 0, 0, 0, 0, "")
         guards[subscription.id] = known
     if subscription.resumed_ms > known.resumed_ms:
         known.day = known.day_start = known.peak = known.stopped_ms = 0

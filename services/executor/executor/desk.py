@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.contracts.config import ManualTradingMode
 from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +23,7 @@ from executor.store import Account, Follower, Guard, Halt, Link, Master, Positio
 LINKS_KEPT = 100_000
 POSITIONS_KEPT = 100_000
 LINK_SERIES = "link"
+ALLOW_ALL = int(ManualTradingMode.ALLOW_ALL)
 
 Fan = dict[int, LinkRecord]
 """The links of one master order, by subscription."""
@@ -40,6 +42,7 @@ class GuardFacts:
     """A subscription's stop for losses, as its table has it."""
 
     subscription: int
+    master_login: int
     follower_login: int
     daily_loss_percent: int
     drawdown_percent: int
@@ -72,6 +75,11 @@ class Memory:
     order_highest: int | None = None
     """The highest order of a position that was seen."""
     loaded: bool = False
+    cleaned_ms: int = 0
+    reconciled_ms: int = 0
+    orphans: dict[int, int] = field(default_factory=dict)
+    """When each orphan (a copied position that no link explains) was seen first."""
+    orphan_logins: dict[int, int] = field(default_factory=dict)
 
     def list_number(self, symbols: str) -> int:
         """The number of a comma separated list of symbols."""
@@ -174,7 +182,7 @@ class Desk:
             for row in await read_in(self.session, Account, "login", missing):
                 self._take_account(row)
             for login, _, _, enabled, mode, most, deleted in await read_in(self.session, Follower, "login", missing):
-                accounts.set(login, enabled=0 if deleted else enabled, manual_mode=mode, max_masters=most)
+                self.take_follower(login, 0 if deleted else enabled, ALLOW_ALL if deleted else mode, most)
             for login in missing:
                 accounts.set(login, halted=self.halted(login))
         return accounts
@@ -197,6 +205,10 @@ class Desk:
             group=accounts.groups.number(group),
             currency=accounts.currencies.number(currency),
         )
+
+    def take_follower(self, login: int, enabled: int, manual_mode: int, max_masters: int) -> None:
+        """What a follower's settings say, beside its account."""
+        self.memory.accounts.set(login, enabled=enabled, manual_mode=manual_mode, max_masters=max_masters)
 
     def halted(self, login: int) -> int:
         """A follower's own halt: 0 none, 1 a halt, 2 reduce-only."""
@@ -273,10 +285,10 @@ class Desk:
         """One link."""
         return (await self.fan(master_order)).get(subscription)
 
-    async def links_where(self, *where: Any) -> list[LinkRecord]:
+    async def links_where(self, *where: Any, limit: int | None = None) -> list[LinkRecord]:
         """The links that a condition of the store finds, as memory has them."""
         await self.write()
-        rows = await store.links_of(self.session, *where)
+        rows = await store.links_of(self.session, *where, limit=limit)
         found = []
         for row in rows:
             link = await self.link(row[3], row[1])

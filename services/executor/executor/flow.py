@@ -44,13 +44,14 @@ from shared.contracts.trades import (
 from shared.ids import is_copy
 from shared.store.work import Work
 
-from executor import config_side, follower_side, master_side
+from executor import config_side, follower_side, guards, master_side, pending_side, reconcile
 from executor.amounts import units
 from executor.desk import Desk
 from executor.market import SymbolFacts
 from executor.outgoing import Outgoing
 from executor.store import Link, read_in
 
+PendingEvent = PendingPlaced | PendingChanged | PendingCancelled | PendingFilled
 StateEvent = AccountsOpened | AccountsChanged | SymbolsChanged | BalancesChanged | BalancesRefused
 
 
@@ -87,22 +88,39 @@ class Flow:
                     if is_copy(rejected.client_id):
                         await follower_side.rejected(desk, out, rejected)
             case PendingPlaced() | PendingChanged() | PendingCancelled() | PendingFilled():
-                pass
+                await self._pending(event, work, out)
             case AccountPositions():
-                pass
+                await reconcile.answered(desk, work, out, event)
             case _:
-                await self._state(event, work.now)
+                await self._state(event, out, work.now)
 
-    async def _state(self, event: StateEvent, now: int) -> None:
+    async def _pending(self, event: PendingEvent, work: Work, out: Outgoing) -> None:
+        desk = self.desk
+        match event:
+            case PendingPlaced():
+                for placed in event.rows:
+                    await pending_side.placed(desk, work, out, placed, event.time or work.now)
+            case PendingChanged():
+                for changed in event.rows:
+                    await pending_side.changed(desk, out, changed)
+            case PendingCancelled():
+                for gone in event.rows:
+                    await pending_side.cancelled(desk, out, gone)
+            case PendingFilled():
+                pass  # the position that it became is told right after it
+            case _:
+                assert_never(event)
+
+    async def _state(self, event: StateEvent, out: Outgoing, now: int) -> None:
         """What accounts and symbols are now."""
         match event:
             case AccountsOpened() | AccountsChanged():
-                await self._accounts(event.rows, now)
+                await self._accounts(event.rows, out, now)
             case SymbolsChanged():
                 for symbol in event.rows:
                     self._symbol(symbol)
             case BalancesChanged():
-                await self._balances(event.rows, now)
+                await self._balances(event.rows, out, now)
             case BalancesRefused():
                 pass  # a refused balance operation is the rewards service's matter
             case _:
@@ -113,7 +131,7 @@ class Flow:
             if master_side.copied(row.client_id, row.reason):
                 await follower_side.filled(self.desk, out, row)
             else:
-                await master_side.opened(self.desk, work, out, row)
+                await master_side.opened(self.desk, work, out, row, pending_side.master_filled)
 
     async def _changed(self, rows: tuple[ChangedRow, ...], out: Outgoing) -> None:
         """A change of stops concerns a master's position, or a copy: by our change's id, or by the follower's order."""
@@ -137,9 +155,11 @@ class Flow:
                 if link is not None:
                     await follower_side.changed(desk, out, link, row)
 
-    async def _accounts(self, rows: tuple[AccountRow, ...], now: int) -> None:
+    async def _accounts(self, rows: tuple[AccountRow, ...], out: Outgoing, now: int) -> None:
         accounts = await self.desk.accounts(row.login for row in rows)
+        guards_of = self.desk.memory.guards
         for row in rows:
+            before = accounts.own_equity(row.login) if row.login in guards_of else 0
             accounts.set(
                 row.login,
                 known=1,
@@ -155,16 +175,20 @@ class Flow:
                 updated_ms=now,
             )
             self.desk.changed_account(row.login)
+            if row.login in guards_of:
+                await guards.watch(self.desk, out, row.login, before, accounts.own_equity(row.login))
 
-    async def _balances(self, rows: tuple[BalanceRow, ...], now: int) -> None:
+    async def _balances(self, rows: tuple[BalanceRow, ...], out: Outgoing, now: int) -> None:
         """Reward credits are kept apart: they are no performance, and are not sized on. A withdrawal takes from them first."""
         accounts = await self.desk.accounts(row.login for row in rows)
         for row in rows:
-            reward = accounts.get(row.login, "reward_credit")
-            if row.operation == OP_BALANCE_IN and row.reason == REASON_COPY_REWARD:
-                reward += units(row.amount)
-            elif row.operation == OP_BALANCE_OUT:
-                reward = max(0, reward - units(row.amount))
+            known = reward = accounts.get(row.login, "reward_credit")
+            paid = {OP_BALANCE_IN: 1, OP_BALANCE_OUT: -1}.get(row.operation, 0) * units(row.amount)
+            if paid > 0 and row.reason == REASON_COPY_REWARD:
+                reward += paid
+            elif paid < 0:
+                reward = max(0, reward + paid)
+            guards.moved(self.desk, row.login, paid - (reward - known))
             accounts.set(
                 row.login, reward_credit=reward, balance=units(row.balance), equity=units(row.equity), credit=units(row.credit),
                 updated_ms=now,

@@ -82,10 +82,12 @@ def worst_price(signal: Signal, side: str, max_slippage_points: int, point: int)
 
 def price_gate(terms: Terms, side: str, worst: int) -> str:
     """Refuses at once what the venue would have to refuse: the price has moved beyond the guard already."""
-    if worst == 0:
-        return ""
-    now = terms.ask if side == BUY else terms.bid
-    if now == 0:
+    return moved(side, terms.ask if side == BUY else terms.bid, worst)
+
+
+def moved(side: str, now: int, worst: int) -> str:
+    """PRICE_MOVED when the price now is beyond the worst; empty when it is not, or one of them is not known (0)."""
+    if worst == 0 or now == 0:
         return ""
     return PRICE_MOVED if (now > worst if side == BUY else now < worst) else ""
 

@@ -1,6 +1,10 @@
 """What a master does: its opens go to its followers, its closes and changes to the copies that there are."""
 
-from shared.contracts.config import CopyMode
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import Counter
+from shared.contracts.config import CopyMode, ManualTradingMode
 from shared.contracts.trades import REASON_COPY, ChangedRow, ClosedRow, OpenedRow
 from shared.ids import is_copy
 from shared.store.work import Work
@@ -20,8 +24,18 @@ def copied(client_id: str, reason: str) -> bool:
     return reason == REASON_COPY or is_copy(client_id)
 
 
-async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow) -> None:
-    """A position that nobody copied was opened. One that is known already (told twice) changes nothing."""
+log = structlog.get_logger()
+
+FORBIDDEN = Counter("lockstep_forbidden_trades", "Own trades of followers that may not trade by hand")
+
+OnFilled = Callable[[Desk, Outgoing, PositionRecord], Awaitable[None]]
+
+
+async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_filled: OnFilled) -> None:
+    """A position that nobody copied was opened. One that is known already (told twice) changes nothing.
+
+    `on_filled` is what happens when it was a pending order before.
+    """
     known = await desk.position(row.order) if await may_be_known(desk, row) else None
     if known is not None and known.kind == POSITION:
         return
@@ -47,7 +61,21 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow) -> None:
         opened_ms=row.opened_ms,
     )
     desk.changed_position(position)
+    if forbidden(desk, row) and desk.settings.forbidden_trades == "close":
+        out.close_forbidden(row)
+        return
     await fan_out(desk, work, position, new=known is None)
+    if known is not None:
+        await on_filled(desk, out, position)
+
+
+def forbidden(desk: Desk, row: OpenedRow) -> bool:
+    """Whether a follower may not trade by hand (`manual_trading_mode` 0), and did on a venue that let it."""
+    if desk.memory.accounts.get(row.login, "manual_mode") != ManualTradingMode.DISABLED:
+        return False
+    FORBIDDEN.inc()
+    log.warning("a follower's own trade that its manual_trading_mode forbids", login=row.login, order=row.order)
+    return True
 
 
 async def may_be_known(desk: Desk, row: OpenedRow) -> bool:

@@ -18,11 +18,15 @@ from shared.contracts.orders import (
     ReplaceRow,
     SyncAccounts,
 )
+from shared.contracts.trades import HeldRow, OpenedRow
+from shared.ids import CopyId
 from shared.store.work import Work
 
 from executor.amounts import amount
 from executor.decide import pending_kind
 from executor.records import LinkRecord, PositionRecord
+
+ORPHAN, MANUAL = "ORPHAN", "MANUAL_TRADING_DISABLED"
 
 
 class Outgoing:
@@ -85,6 +89,16 @@ class Outgoing:
         """Close the link's `close_volume`, under its current close step."""
         row = CloseRow(link.id, link.follower_login, link.follower_order, link.close_volume, link.subscription, link.close_step)
         self._closes.setdefault((link.master_order, link.close_reason), []).append(row)
+
+    def close_orphan(self, copy: CopyId, login: int, held: HeldRow, link: int) -> None:
+        """Close a copied position that no link explains. Its order id is the step: an id that no close of the link can have."""
+        row = CloseRow(link, login, held.order, held.volume, copy.subscription, held.order)
+        self._closes.setdefault((copy.master_order, ORPHAN), []).append(row)
+
+    def close_forbidden(self, row: OpenedRow) -> None:
+        """Close a position that a follower may not have opened by hand: no copy, so subscription 0 and its own order are its id."""
+        closing = CloseRow(0, row.login, row.order, row.volume, 0, 1)
+        self._closes.setdefault((row.order, MANUAL), []).append(closing)
 
     def sync(self, logins: tuple[int, ...], request: str) -> None:
         """Ask what accounts hold."""

@@ -24,20 +24,18 @@ async def orders(desk: Desk, work: Work) -> None:
     out.emit(work)
 
 
-async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
-    """Sends what a link waits for an answer to once more, under the same client order ids."""
+async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord, *, orders: bool = True, changes: bool = True) -> None:
+    """Sends what a link waits for an answer to once more, under the same client order ids: its orders, its changes."""
     position = await desk.position(link.master_order)
-    if link.follower_order == 0 and link.kind == POSITION:
+    if orders and link.follower_order == 0 and link.kind == POSITION:
         out.open(link, position.price if position else 0)
-    elif link.phase == links.PENDING and position is not None and link.follower_order == 0:
+    elif orders and link.follower_order == 0 and link.phase == links.PENDING and position is not None and position.kind != POSITION:
         out.place_again(link, position)
-    if link.close_volume and link.phase == links.PENDING:
-        out.cancel(link)
-    elif link.close_volume:
-        out.close(link)
-    if link.protect_ms and link.phase == links.OPEN:
+    if orders and link.close_volume:
+        (out.cancel if link.phase == links.PENDING else out.close)(link)
+    if changes and link.protect_ms and link.phase == links.OPEN:
         out.protect(link)
-    elif link.protect_ms and link.phase == links.PENDING and position is not None:
+    elif changes and link.protect_ms and link.phase == links.PENDING and position is not None:
         out.replace(link, position.price, position.limit_price, position.expires_ms)
 
 

@@ -67,7 +67,8 @@ class Guard(Base, table=True):
 
     __tablename__ = "guard"
     subscription: int = whole(primary_key=True)
-    follower_login: int = whole(index=True)
+    master_login: int = whole()
+    follower_login: int = whole()
     daily_loss_percent: int = whole()
     drawdown_percent: int = whole()
     stop_action: str = word(8)
@@ -191,6 +192,8 @@ class Link(Base, table=True):
         Index("ix_link_follower_order", "follower_order"),
         Index("ix_link_active", "state", "follower_login"),
         Index("ix_link_subscription", "subscription", "state"),
+        Index("ix_link_waiting", "sent_ms", sqlite_where=text("sent_ms > 0"), postgresql_where=text("sent_ms > 0")),
+        Index("ix_link_protecting", "protect_ms", sqlite_where=text("protect_ms > 0"), postgresql_where=text("protect_ms > 0")),
     )
     id: int = whole(primary_key=True)
     subscription: int = whole()
@@ -341,7 +344,7 @@ async def active_copies(session: AsyncSession, master_login: int) -> dict[int, i
         .where(subscription.c.master_login == master_login, link.c.state == 0)
         .group_by(link.c.subscription)
     )
-    return {subscription: copies for subscription, copies in await session.execute(statement)}
+    return {row[0]: row[1] for row in await session.execute(statement)}
 
 
 async def highest_order(session: AsyncSession) -> int:
@@ -349,9 +352,11 @@ async def highest_order(session: AsyncSession) -> int:
     return (await session.execute(select(func.max(table(Position).c.order)))).scalar() or 0
 
 
-async def links_of(session: AsyncSession, *where: Any) -> list[tuple[Any, ...]]:
+async def links_of(session: AsyncSession, *where: Any, limit: int | None = None) -> list[tuple[Any, ...]]:
     """Links, in the order of their ids."""
-    return await read_rows(session, Link, *where, order_by=table(Link).c.id)
+    own = table(Link)
+    statement = select(*own.columns).where(*where).order_by(own.c.id).limit(limit)
+    return [tuple(row) for row in (await session.execute(statement)).all()]
 
 
 async def forget_old(session: AsyncSession, decisions_before_ms: int, positions_before_ms: int) -> None:

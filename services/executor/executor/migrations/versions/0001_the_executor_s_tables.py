@@ -70,6 +70,7 @@ def upgrade() -> None:
     op.create_table(
         "guard",
         sa.Column("subscription", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
+        sa.Column("master_login", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("follower_login", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("daily_loss_percent", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("drawdown_percent", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
@@ -82,9 +83,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=32), server_default=sa.text("('')"), nullable=False),
         sa.PrimaryKeyConstraint("subscription"),
     )
-    with op.batch_alter_table("guard", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_guard_follower_login"), ["follower_login"], unique=False)
-
     op.create_table(
         "halt",
         sa.Column("scope", sa.String(length=16), server_default=sa.text("('')"), nullable=False),
@@ -134,7 +132,17 @@ def upgrade() -> None:
     with op.batch_alter_table("link", schema=None) as batch_op:
         batch_op.create_index("ix_link_active", ["state", "follower_login"], unique=False)
         batch_op.create_index("ix_link_follower_order", ["follower_order"], unique=False)
+        batch_op.create_index(
+            "ix_link_protecting",
+            ["protect_ms"],
+            unique=False,
+            sqlite_where=sa.text("protect_ms > 0"),
+            postgresql_where=sa.text("protect_ms > 0"),
+        )
         batch_op.create_index("ix_link_subscription", ["subscription", "state"], unique=False)
+        batch_op.create_index(
+            "ix_link_waiting", ["sent_ms"], unique=False, sqlite_where=sa.text("sent_ms > 0"), postgresql_where=sa.text("sent_ms > 0")
+        )
 
     op.create_table(
         "log_counter",
@@ -298,15 +306,14 @@ def downgrade() -> None:
     op.drop_table("log_outbox")
     op.drop_table("log_counter")
     with op.batch_alter_table("link", schema=None) as batch_op:
+        batch_op.drop_index("ix_link_waiting", sqlite_where=sa.text("sent_ms > 0"), postgresql_where=sa.text("sent_ms > 0"))
         batch_op.drop_index("ix_link_subscription")
+        batch_op.drop_index("ix_link_protecting", sqlite_where=sa.text("protect_ms > 0"), postgresql_where=sa.text("protect_ms > 0"))
         batch_op.drop_index("ix_link_follower_order")
         batch_op.drop_index("ix_link_active")
 
     op.drop_table("link")
     op.drop_table("halt")
-    with op.batch_alter_table("guard", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_guard_follower_login"))
-
     op.drop_table("guard")
     op.drop_table("follower")
     with op.batch_alter_table("decision", schema=None) as batch_op:

@@ -1,0 +1,170 @@
+"""Pending orders: placed, changed, cancelled and filled with the master's; and what happens when only one side is filled."""
+
+from shared.contracts.trades import PendingGoneRow, PendingRow
+from shared.ids import is_copy
+from shared.store.work import Work
+
+from executor import limits, links
+from executor.amounts import units
+from executor.closing import MASTER_CANCELLED, MASTER_FILLED, let_go, withdraw, withdrawn
+from executor.columns import S
+from executor.decide import stops
+from executor.desk import Desk
+from executor.fanout import fan_out, signal_of
+from executor.follower_side import link_of, symbol_of
+from executor.links import OPEN_SENT, after
+from executor.master_side import copied
+from executor.outgoing import Outgoing
+from executor.records import POSITION, LinkRecord, PositionRecord
+
+EXPIRED = "EXPIRED"
+MASTER_EXPIRED, FOLLOWER_CANCELLED = "MASTER_EXPIRED", "FOLLOWER_CANCELLED"
+NOT_FILLED = "NOT_FILLED"
+"""A pending copy is withdrawn for good because the master's order was filled without it."""
+
+
+async def placed(desk: Desk, work: Work, out: Outgoing, row: PendingRow, time: int) -> None:
+    """A pending order was placed: by a master (then it is copied), or by us (then it is confirmed)."""
+    if copied(row.client_id, row.reason):
+        await _confirmed(desk, out, row)
+        return
+    if await desk.position(row.order) is not None:
+        return
+    accounts = await desk.accounts([row.login])
+    reward = accounts.get(row.login, "reward_credit")
+    position = PositionRecord(
+        order=row.order,
+        login=row.login,
+        kind=row.kind,
+        symbol=row.symbol,
+        side=row.side,
+        initial=row.volume,
+        volume=row.volume,
+        price=units(row.price),
+        limit_price=units(row.limit_price),
+        sl=units(row.sl),
+        tp=units(row.tp),
+        version=row.version,
+        equity=units(row.equity) - units(row.credit) - reward,
+        balance=units(row.balance) - reward,
+        expires_ms=row.expires_ms,
+        opened_ms=time,
+    )
+    desk.changed_position(position)
+    await fan_out(desk, work, position, new=True)
+
+
+async def _confirmed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
+    """Our pending copy rests on the venue, with these prices; what the master changed meanwhile follows now."""
+    found = await link_of(desk, row.client_id)
+    if found is None or found[0].phase != links.PENDING:
+        return
+    link = found[0]
+    link.follower_order = row.order
+    link.sl, link.tp = units(row.sl), units(row.tp)
+    if not link.close_volume:
+        link.sent_ms = 0
+    link.protect_ms = 0
+    link.reason = ""
+    position = await desk.position(link.master_order)
+    if position is not None and position.kind != POSITION and link.seen_version < position.version and not link.close_volume:
+        await _replace(desk, out, link, position)
+    desk.changed_link(link)
+    out.tell(link, await symbol_of(desk, link))
+
+
+async def changed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
+    """A pending order was changed: by a master (the copies follow; an older version changes nothing), or a copy as we wanted."""
+    if copied(row.client_id, row.reason):
+        await _confirmed(desk, out, row)
+        return
+    position = await desk.position(row.order)
+    if position is None or position.kind == POSITION or row.version <= position.version:
+        return
+    position.version, position.expires_ms = row.version, row.expires_ms
+    position.price, position.limit_price = units(row.price), units(row.limit_price)
+    position.sl, position.tp = units(row.sl), units(row.tp)
+    desk.changed_position(position)
+    for link in list((await desk.fan(row.order)).values()):
+        if link.phase == links.PENDING and link.follower_order and not link.close_volume:
+            await _replace(desk, out, link, position)
+            out.tell(link, position.symbol)
+
+
+async def _replace(desk: Desk, out: Outgoing, link: LinkRecord, position: PositionRecord) -> None:
+    row = await desk.subscription(link.master_login, link.subscription)
+    if row is None:
+        return
+    signal = await signal_of(desk, position, asked=False)
+    _, link.want_sl, link.want_tp = stops(signal, row[S["copy_sl"]], row[S["copy_tp"]], int(link.side != position.side))
+    link.seen_version = position.version
+    link.change_step += 1
+    link.protect_ms = desk.now
+    desk.changed_link(link)
+    out.replace(link, position.price, position.limit_price, position.expires_ms)
+
+
+async def cancelled(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
+    """A pending order is no more: a master's (the copies are withdrawn), or a copy."""
+    if is_copy(row.client_id):
+        await _copy_gone(desk, out, row)
+        return
+    position = await desk.position(row.order)
+    if position is None or position.kind == POSITION or position.volume == 0:
+        return
+    position.volume, position.closed_ms = 0, desk.now
+    desk.changed_position(position)
+    reason = MASTER_EXPIRED if row.reason == EXPIRED else MASTER_CANCELLED
+    for link in list((await desk.fan(row.order)).values()):
+        if not link.active:
+            continue
+        link.master_now = 0
+        # one that was filled alone copies nothing that the master has
+        await let_go(desk, out, link, desk.settings.pending_fill_policy != "leave", reason, position.symbol)
+
+
+async def _copy_gone(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
+    found = await link_of(desk, row.client_id)
+    if found is None or found[0].phase != links.PENDING:
+        return
+    link = found[0]
+    if link.close_volume and link.close_reason == MASTER_FILLED and link.target:
+        await _open_instead(desk, out, link)
+    else:
+        own = EXPIRED if row.reason == EXPIRED else FOLLOWER_CANCELLED
+        withdrawn(desk, link, link.close_reason if link.close_volume else own)
+    out.tell(link, await symbol_of(desk, link))
+
+
+async def master_filled(desk: Desk, out: Outgoing, position: PositionRecord) -> None:
+    """The master's pending order became a position. Copies that are filled belong to it; for those that still rest the policy says."""
+    policy = desk.settings.pending_fill_policy
+    for link in list((await desk.fan(position.order)).values()):
+        if link.phase == links.PENDING and policy != "leave":
+            withdraw(desk, out, link, MASTER_FILLED if policy == "market_if_within_slippage" else NOT_FILLED)
+            out.tell(link, position.symbol)
+
+
+async def _open_instead(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
+    """The resting copy is withdrawn, the master's was filled: opened at market, if halts and the price guard let it."""
+    position = await desk.position(link.master_order)
+    row = await desk.subscription(link.master_login, link.subscription)
+    facts = desk.memory.market.symbols.get(link.symbol)
+    if position is None or row is None or facts is None or position.volume == 0:
+        withdrawn(desk, link, NOT_FILLED)
+        return
+    signal = await signal_of(desk, position, asked=False)
+    point = 10 ** max(0, 8 - facts.digits)
+    worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], point)
+    now = facts.ask if link.side == "buy" else facts.bid
+    reason = signal.halted or limits.moved(link.side, now, worst)
+    if reason:
+        withdrawn(desk, link, reason)
+        return
+    link.enter(after(link.phase, OPEN_SENT))
+    link.kind, link.follower_order, link.close_volume = POSITION, 0, 0
+    link.worst, link.sent_ms, link.reason = worst, desk.now, ""
+    link.master_volume = position.initial
+    link.master_now = position.volume
+    desk.changed_link(link)
+    out.open(link, position.price)

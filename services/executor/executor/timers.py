@@ -1,0 +1,62 @@
+"""What nobody tells: answers that stay out, refused closes and changes that are to be tried again, and old records."""
+
+from shared.store.work import Work
+
+from executor import links, reconcile
+from executor.closing import MASTER_CLOSED, settle
+from executor.desk import Desk
+from executor.follower_side import STOPS_DRIFT, symbol_of
+from executor.links import PENDING
+from executor.master_side import protect
+from executor.outgoing import Outgoing
+from executor.records import LinkRecord
+from executor.snapshots import ask_again
+from executor.store import Link, forget_old, table
+
+RING_LIMIT = 5000
+"""Links that one ring looks after; the others have their turn a second later."""
+UNKNOWN = "UNKNOWN"
+DAY_MS = 86_400_000
+CLEAN_EVERY_MS = 3_600_000
+
+
+async def ring(desk: Desk, work: Work) -> None:
+    """To be called each second."""
+    await desk.begin(work)
+    out = Outgoing()
+    due = work.now - desk.settings.unknown_after_ms
+    link = table(Link)
+    late = ((link.c.sent_ms > 0) & (link.c.sent_ms <= due)) | ((link.c.protect_ms > 0) & (link.c.protect_ms <= due))
+    for found in await desk.links_where(link.c.state == 0, late, limit=RING_LIMIT):
+        await look_after(desk, out, found, due)
+    await reconcile.begin_due(desk, out)
+    if work.now - desk.memory.cleaned_ms >= CLEAN_EVERY_MS:
+        desk.memory.cleaned_ms = work.now
+        keep_ms = round(desk.settings.decisions_days * DAY_MS)
+        await forget_old(work.session, work.now - keep_ms, work.now - round(desk.settings.retention_days * DAY_MS))
+    out.emit(work)
+
+
+async def look_after(desk: Desk, out: Outgoing, link: LinkRecord, due: int) -> None:
+    """One link with something overdue. Without an answer the outcome is unknown: the very same order is asked for again.
+
+    A close that was refused is another matter: that order is done, so the next one has an id of its own.
+    """
+    if 0 < link.sent_ms <= due:
+        if link.phase == links.OPEN and not link.close_volume:
+            link.sent_ms = 0
+            await settle(desk, out, link, link.close_reason or MASTER_CLOSED)
+        else:
+            link.sent_ms = desk.now
+            await ask_again(desk, out, link, orders=True, changes=False)
+            link.reason = UNKNOWN
+            out.tell(link, await symbol_of(desk, link))
+    if 0 < link.protect_ms <= due:
+        if link.reason == STOPS_DRIFT and link.phase == links.OPEN:
+            protect(desk, out, link)
+        elif link.phase in {links.OPEN, PENDING}:
+            link.protect_ms = desk.now
+            await ask_again(desk, out, link, orders=False, changes=True)
+        else:
+            link.protect_ms = 0
+    desk.changed_link(link)
