@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,9 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, SERVICES, Home, Stack, StackError
+from lockstep import letters
+from lockstep.options import HomeOption, JsonOption, ServiceOption, UrlOption, home_of
+from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, Stack, StackError
 
 
 class _Commands(TyperGroup):
@@ -36,19 +37,10 @@ app = typer.Typer(
     help="Lockstep: copy trading for brokers and exchanges.",
 )
 token = typer.Typer(no_args_is_help=True, help="Session tokens, for the Authorization header.")
-letters = typer.Typer(no_args_is_help=True, help="What a service could not handle: list, show, retry.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of the signed OpenAPI.")
 app.add_typer(token, name="token")
-app.add_typer(letters, name="dead-letters")
-
-HomeOption = Annotated[Path, typer.Option("--home", help="The stack's folder: stores, Redis's files, secrets, pids.")]
-
-ServiceOption = Annotated[str | None, typer.Option("--service", help=f"Only this one's store: {', '.join(SERVICES)}.")]
-UrlOption = Annotated[str | None, typer.Option("--database-url", help="The store's URL when it is not in the home (with --service).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
-
-
-def home_of(path: Path) -> Home:
-    return Home(path.expanduser().resolve())
+app.add_typer(keys, name="api-key")
+app.add_typer(letters.commands, name="dead-letters")
 
 
 @app.command()
@@ -126,81 +118,20 @@ def token_manager(
     print(issued(home_of(home), role.value, name))
 
 
-@letters.command("list")
-def letters_list(
+@keys.command("create")
+def keys_create(
+    login: Annotated[int, typer.Argument(metavar="LOGIN", min=1)],
+    read_only: Annotated[bool, typer.Option("--read-only", help="A key that can look, but change nothing.")] = False,
     home: HomeOption = DEFAULT_HOME,
-    service: ServiceOption = None,
-    database_url: UrlOption = None,
-    retried: Annotated[bool, typer.Option("--retried", help="Those, too, that were retried already.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many of each service.")] = 100,
-    as_json: JsonOption = False,
 ) -> None:
-    """List what services put aside because they could not handle it, oldest first.
+    """Make an API key for an account of the running stack. The secret is printed this once and cannot be asked for again.
 
-    Example: lockstep dead-letters list --service executor
+    Example: lockstep api-key create 100004 --read-only
     """
-    from lockstep.stores import dead_letters, stores
+    from lockstep.operate import create_api_key
 
-    found = asyncio.run(dead_letters(stores(home_of(home), service, database_url), retried=retried, limit=limit))
-    if as_json:
-        print(json.dumps([letter.raw() for letter in found], indent=2))
-    elif not found:
-        print("no dead letters")
-    for letter in found if not as_json else ():
-        one = letter.letter
-        print(f"{letter.name}  {one.stream} {one.number}  {stamp(one.created_ms)}  {letter.state}  {one.reason}")
-
-
-@letters.command("show")
-def letters_show(
-    name: Annotated[str, typer.Argument(metavar="SERVICE:ID")],
-    home: HomeOption = DEFAULT_HOME,
-    database_url: UrlOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one dead letter whole: what it was, and why it was not handled.
-
-    Example: lockstep dead-letters show executor:1
-    """
-    from lockstep.stores import dead_letter, stores
-
-    service = name.partition(":")[0]
-    _, letter = asyncio.run(dead_letter(stores(home_of(home), service, database_url), name))
-    if as_json:
-        print(json.dumps(letter.raw(), indent=2))
-        return
-    one = letter.letter
-    what = "the whole entry" if one.event_index < 0 else f"event {one.event_index}"
-    print(f"{letter.name}: {what} of {one.stream} {one.number}, put aside {stamp(one.created_ms)}, {letter.state}")
-    print(f"{one.reason}\n{one.payload}")
-
-
-@letters.command("retry")
-def letters_retry(
-    names: Annotated[list[str], typer.Argument(metavar="SERVICE:ID...")],
-    home: HomeOption = DEFAULT_HOME,
-    database_url: UrlOption = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for what comes of it.")] = 10,
-) -> None:
-    """Have dead letters handled again, by their own service, after what was wrong is mended.
-
-    A service that is down does it when it is up again. Exit code 1 when one failed again.
-
-    Example: lockstep dead-letters retry executor:1 executor:2
-    """
-    from lockstep.stores import retry, stores
-
-    failed = False
-    for name in names:
-        service = name.partition(":")[0]
-        letter = asyncio.run(retry(stores(home_of(home), service, database_url), name, wait))
-        if letter.state == "dead":
-            failed = True
-            print(f"{name} failed again: {letter.letter.reason}")
-        else:
-            print(f"{name} was handled" if letter.state == "retried" else f"{name} is asked for; {service} handles it when it runs")
-    if failed:
-        raise typer.Exit(1)
+    key, secret = create_api_key(home_of(home), login, read_only)
+    print(f"key {key}\nsecret {secret}")
 
 
 @app.command("migrate")
@@ -257,6 +188,82 @@ def doctor_command(
         raise typer.Exit(1)
 
 
-def stamp(ms: int) -> str:
-    """A time (Unix milliseconds) as a person reads it."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+@app.command("resync")
+def resync_command(
+    logins: Annotated[list[int] | None, typer.Argument(metavar="LOGIN...", help="Accounts of masters or followers.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every account that there is.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Have the running stack compare what accounts hold on the venue with their trade links, and repair what differs.
+
+    Example: lockstep resync 100004 100005
+    """
+    from lockstep.operate import accounts, resync
+
+    if bool(logins) == everything:
+        raise typer.BadParameter("give either LOGIN... or --all")
+    wanted = list(logins or []) or accounts(home_of(home))
+    resync(home_of(home), wanted)
+    print(f"asked for {len(wanted)} accounts; what is found differing is repaired, and told in their trade links")
+
+
+@app.command("replay")
+def replay_command(
+    since: Annotated[str, typer.Option("--from", help="ISO time, included; the beginning when left out.")] = "",
+    until: Annotated[str, typer.Option("--to", help="ISO time, not included; now when left out.")] = "",
+    home: HomeOption = DEFAULT_HOME,
+    database_url: Annotated[str | None, typer.Option("--database-url", help="The executor's store when it is not in the home.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the recorded copy decisions of a time again, by today's rules. Exit code 1 when any comes out otherwise.
+
+    Example: lockstep replay --from 2026-01-01 --to 2026-02-01
+    """
+    from lockstep.operate import replay
+    from lockstep.stores import stores
+
+    [store] = stores(home_of(home), "executor", database_url)
+    done = replay(store, since, until, home_of(home).stack().clock_offset)
+    if as_json:
+        print(json.dumps({"decisions": done.decisions, "differences": [each._asdict() for each in done.differences]}, indent=2))
+    for one in done.differences if not as_json else ():
+        print(f"link {one.link} of order {one.master_order}: {one.recorded} is now {one.now}")
+    if not as_json:
+        print(f"{done.decisions} decisions made again, {len(done.differences)} come out otherwise")
+    if done.differences:
+        raise typer.Exit(1)
+
+
+FileOption = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, readable=True)]
+
+
+@app.command("import")
+def import_command(
+    login: Annotated[int, typer.Option(min=1, help="The account, which the venue has told of.")],
+    trades: FileOption = None,
+    equity: FileOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    database_url: Annotated[str | None, typer.Option("--database-url", help="The statistics' store when it is not in the home.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load the past of an account that traded elsewhere into the statistics: whole, or, with a bad row, not at all (exit code 1).
+
+    trades.csv: order,symbol,side,volume,open_time,open_price,close_time,close_price,profit,commission,swap; equity.csv: date,equity,flow.
+    Loading the same files again changes nothing.
+
+    Example: lockstep import --login 100001 --trades trades.csv --equity equity.csv
+    """
+    from lockstep.operate import import_past
+    from lockstep.stores import stores
+
+    [store] = stores(home_of(home), "stats", database_url)
+    report = import_past(store, login, trades, equity, home_of(home).stack().clock_offset)
+    if as_json:
+        print(json.dumps(asdict(report) | {"errors": [row._asdict() for row in report.errors]}, indent=2))
+    elif report.errors:
+        print("\n".join(str(row) for row in report.errors))
+        print(f"nothing was loaded: {len(report.errors)} rows are not as they should be")
+    else:
+        print(f"{report.trades} trades and {report.days} days loaded; {report.trades_known} trades were known from the venue itself")
+    if report.errors:
+        raise typer.Exit(1)

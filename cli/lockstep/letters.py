@@ -1,0 +1,91 @@
+"""`lockstep dead-letters`: what services could not handle, and having it handled again."""
+
+# ruff: noqa: PLC0415  (what a command needs is slow to load: only that command waits for it)
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from lockstep.options import HomeOption, JsonOption, ServiceOption, UrlOption, home_of, stamp
+from lockstep.stack import DEFAULT_HOME
+
+commands = typer.Typer(no_args_is_help=True, help="What a service could not handle: list, show, retry.")
+
+
+@commands.command("list")
+def letters_list(
+    home: HomeOption = DEFAULT_HOME,
+    service: ServiceOption = None,
+    database_url: UrlOption = None,
+    retried: Annotated[bool, typer.Option("--retried", help="Those, too, that were retried already.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many of each service.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List what services put aside because they could not handle it, oldest first.
+
+    Example: lockstep dead-letters list --service executor
+    """
+    from lockstep.stores import dead_letters, stores
+
+    found = asyncio.run(dead_letters(stores(home_of(home), service, database_url), retried=retried, limit=limit))
+    if as_json:
+        print(json.dumps([letter.raw() for letter in found], indent=2))
+    elif not found:
+        print("no dead letters")
+    for letter in found if not as_json else ():
+        one = letter.letter
+        print(f"{letter.name}  {one.stream} {one.number}  {stamp(one.created_ms)}  {letter.state}  {one.reason}")
+
+
+@commands.command("show")
+def letters_show(
+    name: Annotated[str, typer.Argument(metavar="SERVICE:ID")],
+    home: HomeOption = DEFAULT_HOME,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one dead letter whole: what it was, and why it was not handled.
+
+    Example: lockstep dead-letters show executor:1
+    """
+    from lockstep.stores import dead_letter, stores
+
+    service = name.partition(":")[0]
+    _, letter = asyncio.run(dead_letter(stores(home_of(home), service, database_url), name))
+    if as_json:
+        print(json.dumps(letter.raw(), indent=2))
+        return
+    one = letter.letter
+    what = "the whole entry" if one.event_index < 0 else f"event {one.event_index}"
+    print(f"{letter.name}: {what} of {one.stream} {one.number}, put aside {stamp(one.created_ms)}, {letter.state}")
+    print(f"{one.reason}\n{one.payload}")
+
+
+@commands.command("retry")
+def letters_retry(
+    names: Annotated[list[str], typer.Argument(metavar="SERVICE:ID...")],
+    home: HomeOption = DEFAULT_HOME,
+    database_url: UrlOption = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for what comes of it.")] = 10,
+) -> None:
+    """Have dead letters handled again, by their own service, after what was wrong is mended.
+
+    A service that is down does it when it is up again. Exit code 1 when one failed again.
+
+    Example: lockstep dead-letters retry executor:1 executor:2
+    """
+    from lockstep.stores import retry, stores
+
+    failed = False
+    for name in names:
+        service = name.partition(":")[0]
+        letter = asyncio.run(retry(stores(home_of(home), service, database_url), name, wait))
+        if letter.state == "dead":
+            failed = True
+            print(f"{name} failed again: {letter.letter.reason}")
+        else:
+            print(f"{name} was handled" if letter.state == "retried" else f"{name} is asked for; {service} handles it when it runs")
+    if failed:
+        raise typer.Exit(1)
