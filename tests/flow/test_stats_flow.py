@@ -366,3 +366,16 @@ async def test_details_of_own_trading(world: World) -> None:
 async def test_a_bad_timezone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         StatsSettings(_env_file=None, broker_timezone="Mars/Olympus")
+
+
+async def test_the_base_is_the_last_snapshot_however_old(world: World) -> None:
+    """1000 until a day 400 days ago, then 1500 by trading; +10 % today: 10 % in each window, and the year does not begin at 1000."""
+    await world.opened(1, "1000")
+    await world.master(1)
+    world.now += DAY
+    await world.closed(1, "500")
+    world.now += 400 * DAY
+    await world.closed(1, "150")
+    for period in PERIOD_DAYS:
+        row = await world.stats(1, period)
+        assert (row.roi, row.roi_simple, row.coverage_days, row.trades) == (Decimal(10), Decimal(10), row.period_days, 1)

@@ -93,6 +93,8 @@ class CopyFlow:
         if not own:
             return [None] * len(rows)
         opened = await copystore.openings(work.session, own)
+        if not opened:
+            return [None] * len(rows)
         symbols = await copystore.symbols(work.session, {row.symbol for row in rows})
         await copystore.close_openings(work.session, [row.order for row in rows if row.left == 0], work.now)
         capitals = []

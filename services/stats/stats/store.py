@@ -1,13 +1,13 @@
 """What the stats service keeps: reads and writes of its tables, each for a whole batch, whose cost does not grow with what is stored."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from shared.contracts.stats import StatsRow
 from shared.contracts.trades import ClosedRow
 from shared.store.outbox import upsert
-from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Table, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from stats.amounts import units
@@ -258,33 +258,45 @@ class DayRead(NamedTuple):
     corrections: int
 
 
+Results = dict[int, dict[str, int]]
+"""Results by account and symbol."""
+
 _DAY_COLUMNS = tuple(DAY.c[name] for name in ("login", "day", *SNAPSHOT_COLUMNS, *Tally._fields, "corrections"))
 
 
-async def days(session: AsyncSession, logins: Collection[int], first: int) -> dict[int, list[DayRead]]:
-    """The days of accounts from `first` on, and before them the last one with a snapshot; in order."""
-    before = select(DAY.c.login, func.max(DAY.c.day)).where(DAY.c.login.in_(logins), DAY.c.day < first, DAY.c.equity.is_not(None))
-    statement = select(*_DAY_COLUMNS).where(DAY.c.login.in_(logins), DAY.c.day >= first)
-    rows = [tuple(row) for row in await session.execute(statement.order_by(DAY.c.day))]
-    for login, day in (await session.execute(before.group_by(DAY.c.login))).all():
-        found = (await session.execute(select(*_DAY_COLUMNS).where(DAY.c.login == login, DAY.c.day == day))).one()
-        rows.insert(0, tuple(found))
-    read: dict[int, list[DayRead]] = {login: [] for login in logins}
-    for row in rows:
-        login, day, equity = row[0], row[1], row[2]
-        end = None if equity is None else DayEnd(login, day, equity, *row[3:8])
-        read[login].append(DayRead(end, day, Tally(*row[8:15]), row[15]))
+async def days(session: AsyncSession, accounts: Mapping[int, Standing], first: int) -> dict[int, list[DayRead]]:
+    """The days of accounts from `first` on, and before them, where `first` has no snapshot itself, the last one with one; in order."""
+    read: dict[int, list[DayRead]] = {login: [] for login in accounts}
+    columns = select(*_DAY_COLUMNS)
+    for row in await session.execute(columns.where(DAY.c.login.in_(accounts), DAY.c.day >= first).order_by(DAY.c.day)):
+        read[row[0]].append(_day(row))
+    for login, account in accounts.items():
+        if account.inception.day < first and not (read[login] and read[login][0].day == first and read[login][0].end):
+            before = columns.where(DAY.c.login == login, DAY.c.day < first, DAY.c.equity.is_not(None)).order_by(DAY.c.day.desc())
+            read[login][:0] = [_day(row) for row in await session.execute(before.limit(1))]
     return read
 
 
-async def symbol_results(session: AsyncSession, logins: Collection[int], first: int, last: int) -> dict[int, dict[str, int]]:
-    """Results by account and symbol over days, of symbols with any."""
-    statement = select(SYMBOL_DAY.c.login, SYMBOL_DAY.c.symbol, func.sum(SYMBOL_DAY.c.pnl)).where(
-        SYMBOL_DAY.c.login.in_(logins), SYMBOL_DAY.c.day >= first, SYMBOL_DAY.c.day <= last
+def _day(row: Any) -> DayRead:
+    login, day, equity = row[0], row[1], row[2]
+    end = None if equity is None else DayEnd(login, day, equity, *row[3:8])
+    return DayRead(end, day, Tally(*row[8:15]), row[15])
+
+
+async def symbol_results(session: AsyncSession, logins: Collection[int], periods: Mapping[str, int], last: int) -> dict[str, Results]:
+    """Results by period, account and symbol, of symbols with any; `periods`: the first day of each."""
+    own = (SYMBOL_DAY.c.login, SYMBOL_DAY.c.symbol)
+    within = [SYMBOL_DAY.c.day >= first for first in periods.values()]
+    sums = [func.sum(case((one, SYMBOL_DAY.c.pnl), else_=0)) for one in within]
+    counts = [func.sum(case((one, 1), else_=0)) for one in within]
+    statement = select(*own, *sums, *counts).where(
+        SYMBOL_DAY.c.login.in_(logins), SYMBOL_DAY.c.day >= min(periods.values()), SYMBOL_DAY.c.day <= last
     )
-    results: dict[int, dict[str, int]] = {login: {} for login in logins}
-    for login, symbol, pnl in await session.execute(statement.group_by(SYMBOL_DAY.c.login, SYMBOL_DAY.c.symbol)):
-        results[login][symbol] = int(pnl)
+    results: dict[str, Results] = {period: {login: {} for login in logins} for period in periods}
+    for login, symbol, *figures in await session.execute(statement.group_by(*own)):
+        for period, pnl, days_with_any in zip(periods, figures, figures[len(periods) :], strict=False):
+            if days_with_any:
+                results[period][login][symbol] = int(pnl)
     return results
 
 

@@ -46,13 +46,13 @@ async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) ->
     if not known:
         return
     days = await store.days(work.session, known, today - LONGEST)
-    symbols = {period: await store.symbol_results(work.session, known, today - length + 1, today) for period, length in PERIOD_DAYS.items()}
+    starts = {period: today - length + 1 for period, length in PERIOD_DAYS.items()}
+    symbols = await store.symbol_results(work.session, known, starts, today)
     audiences = await copystore.audiences(work.session, known)
     copied = await copystore.days(work.session, known, today - LONGEST + 1, today)
     counted = {login for login in known if copied[login]}
     latencies = {
-        period: await copystore.latencies(work.session, counted, today - length + 1, today) if counted else {}
-        for period, length in PERIOD_DAYS.items()
+        period: await copystore.latencies(work.session, counted, first, today) if counted else {} for period, first in starts.items()
     }
     for login in sorted(known):
         account, own = known[login], days[login]
@@ -62,8 +62,7 @@ async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) ->
             window = Window(tally, corrections, symbols[period][login])
             row, details = statistics(account, points, results, period, today, window, work.now, rules)
             shown = window_points(points, today, row.period_days)
-            since = today - row.period_days
-            copies = [day for day in copied[login] if day.day > since]
+            copies = [day for day in copied[login] if day.day >= starts[period]]
             audience = audiences.get(login, NOBODY)
             details |= figures(audience, copies, latencies[period].get(login, {}), shown, account.currency, rules.year_days)
             rows.append(row._replace(details=details_json(details, window.symbols, account.currency)))
