@@ -154,9 +154,14 @@ def _empty_store() -> bytes:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
-    (folder / "stats.db").write_bytes(_empty_store())
-    engine = create_engine(f"sqlite:///{folder}/stats.db")
+async def open_world(folder: Path, url: str = "", **settings: Any) -> AsyncIterator[World]:
+    """A world on a store of its own in the folder, or at a URL."""
+    if url:
+        migrate.upgrade("stats", url)
+    else:
+        url = f"sqlite:///{folder}/stats.db"
+        (folder / "stats.db").write_bytes(_empty_store())
+    engine = create_engine(url)
     store = Store(engine, "stats", lambda: made.now, {TOPIC: TOPIC})
     made = World(store, StatsSettings(_env_file=None, **settings))
     await store.open()

@@ -1,6 +1,6 @@
 """What followers really got: links, fills, closings and rewards become a master's copyability."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,20 +34,23 @@ ORDER = 1001
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A master of customer 1 with 10 000; follower 11 with 1000 and 12 with 2000, half of it allocated, of other customers."""
     async with open_world(tmp_path) as made:
-        await made.opened(MASTER, "10000", customer=1)
-        await made.opened(11, "1000", customer=2)
-        await made.opened(12, "2000", customer=3)
-        await made.master(MASTER, customer=1)
-        await made.config(
-            SubscriptionSaved(subscription=subscription(7, 11)),
-            SubscriptionSaved(subscription=subscription(8, 12, allocation_percent=Decimal(50))),
-        )
-        none = Decimal(0)
-        symbol = SymbolRow(
-            "EURUSD", 5, Decimal(100_000), "EUR", "USD", 100, 1, 1, 10_000, 0, none, none, none, Decimal("1.1"), Decimal("1.3")
-        )
-        await made.trades(SymbolsChanged.of([symbol]))
+        await prepare(made)
         yield made
+
+
+async def prepare(made: World) -> None:
+    """What each test begins with."""
+    await made.opened(MASTER, "10000", customer=1)
+    await made.opened(11, "1000", customer=2)
+    await made.opened(12, "2000", customer=3)
+    await made.master(MASTER, customer=1)
+    await made.config(
+        SubscriptionSaved(subscription=subscription(7, 11)),
+        SubscriptionSaved(subscription=subscription(8, 12, allocation_percent=Decimal(50))),
+    )
+    none = Decimal(0)
+    symbol = SymbolRow("EURUSD", 5, Decimal(100_000), "EUR", "USD", 100, 1, 1, 10_000, 0, none, none, none, Decimal("1.1"), Decimal("1.3"))
+    await made.trades(SymbolsChanged.of([symbol]))
 
 
 def subscription(number: int, follower: int, **fields: Any) -> Subscription:
@@ -231,3 +234,16 @@ async def test_a_fan_out_is_told_once_by_the_timer(world: World) -> None:
     assert len(await world.events()) == before
     assert await world.turn() == 1
     assert len(await world.events()) == before + 1
+
+
+@pytest.mark.postgres
+async def test_the_same_on_postgres(postgres: Callable[[str], str], tmp_path: Path) -> None:
+    for case in (test_what_followers_made_before_and_after_rewards, test_followers_and_assets_under_copy):
+        async with open_world(tmp_path, postgres("stats")) as world:
+            await prepare(world)
+            await case(world)
+    async with open_world(tmp_path, postgres("stats")) as world:
+        await prepare(world)
+        await test_latency_and_slippage_of_fills(world)
+        await test_the_least_capital_that_can_copy_every_trade(world)
+        await test_copy_success_counts_each_copy_once(world)

@@ -1,6 +1,6 @@
 """An account's past from two files: whole or not at all, the same however often, and picked up by the running service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -163,8 +163,15 @@ async def test_an_imported_ruin_is_an_epoch_of_its_own(world: World, tmp_path: P
     assert ((await world.stats(1, "30D")).roi, (await world.stats(1, "7D")).roi) == (Decimal(-100), Decimal(1))
 
 
-async def test_recompute_of_everything_changes_nothing(world: World, tmp_path: Path) -> None:
+async def test_recompute_of_everything_changes_nothing(new_store_url: Callable[[str], str], tmp_path: Path) -> None:
     """Slices, flows, a ruin and a new epoch, an import: all of it computed again, the same rows."""
+    async with open_world(tmp_path, new_store_url("stats")) as world:
+        await world.opened(1, "11600")
+        await world.master(1)
+        await check_recompute(world, tmp_path)
+
+
+async def check_recompute(world: World, tmp_path: Path) -> None:
     await imported(world, tmp_path)
     await world.closed(1, "33", order=900, left=40)
     world.now = MONDAY + DAY
