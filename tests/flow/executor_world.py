@@ -1,8 +1,11 @@
 """An executor between a small venue that does what it is told and a configuration that a test writes; all by the real handlers."""
 
 import json
+import shutil
+import tempfile
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from shared.contracts import config, links, orders, trades
 from shared.contracts.links import LinkRow, LinksChanged
 from shared.ids import copy_client_id
 from shared.service import Parts, Read
-from shared.store import outbox
+from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store, Work
 
@@ -157,7 +160,8 @@ class Venue:
     def _place(self, event: Any, row: Any, client_id: str) -> Any:
         self.next_order += 1
         self.pending[self.next_order] = {
-            "order": self.next_order, "login": row.login, "symbol": event.symbol, "side": row.side, "kind": event.kind, "volume": row.volume,
+            "order": self.next_order, "login": row.login, "symbol": event.symbol, "side": row.side, "kind": event.kind,
+            "volume": row.volume,
             "price": row.price, "limit_price": row.limit_price, "sl": row.sl, "tp": row.tp, "expires_ms": event.expires_ms, "version": 1,
             "client_id": client_id, "reason": trades.REASON_COPY, "equity": D(0), "balance": D(0), "credit": D(0),
         }  # fmt: skip
@@ -205,6 +209,14 @@ class Venue:
         return trades.AccountPositions.of(rows, login=login, pending=resting, request=request, first=True, last=True)
 
 
+@cache
+def migrated() -> Path:
+    """An executor's empty store, migrated once for all tests."""
+    folder = Path(tempfile.mkdtemp())
+    migrate.upgrade("executor", f"sqlite:///{folder / 'executor.db'}")
+    return folder / "executor.db"
+
+
 class World:
     """The executor, the venue and the configuration, in one process."""
 
@@ -222,7 +234,10 @@ class World:
     async def start(self) -> None:
         self.api = await self.log_store("api", (config.TOPIC,))
         self.gateway = await self.log_store("gateway", (trades.TOPIC,))
-        self.executor = await self.loop.open_store("executor", WRITES)
+        shutil.copy(migrated(), self.folder / "executor.db")
+        engine = create_engine(f"sqlite:///{self.folder / 'executor.db'}")
+        self.executor = Store(engine, "executor", lambda: self.now, {topic: topic for topic in WRITES})
+        await self.executor.open()
         self.parts = parts(self.settings, self.executor)
         self.loop.join(self.api, {})
         self.loop.join(self.gateway, {orders.TOPIC: Read(orders.OrderEvent, self.venue.on_orders)})
@@ -243,8 +258,25 @@ class World:
         """The venue tells something (one entry), and everything that follows from it happens."""
         async with self.gateway.work() as work:
             for event in events:
+                self._keep(event)
                 work.emit(trades.TOPIC, event)
         await self.loop.settle()
+
+    def _keep(self, event: Any) -> None:
+        """The venue holds what it tells of a master."""
+        if isinstance(event, trades.PositionsOpened):
+            for row in event.rows:
+                self.venue.positions.setdefault(
+                    row.order,
+                    {
+                        "login": row.login, "symbol": row.symbol, "side": row.side, "initial": row.volume, "volume": row.volume,
+                        "price": row.price, "sl": row.sl, "tp": row.tp, "client_id": row.client_id, "version": 0,
+                    },
+                )  # fmt: skip
+        elif isinstance(event, trades.PositionsReduced | trades.PositionsClosed):
+            for closed in event.rows:
+                if closed.order in self.venue.positions:
+                    self.venue.positions[closed.order]["volume"] = closed.left
 
     async def configured(self, *events: Any) -> None:
         async with self.api.work() as work:

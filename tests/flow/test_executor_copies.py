@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from shared.contracts import trades
-from shared.contracts.config import SubscriptionDeleted, SubscriptionSaved, VolumeMode
+from shared.contracts.config import Follower, FollowerSaved, Master, MasterSaved, SubscriptionDeleted, SubscriptionSaved, VolumeMode
 from shared.contracts.links import LinkState
 from shared.contracts.orders import CloseCopies, OpenCopies, ProtectCopies
 
-from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, NOW, D, account, opened, subscription, symbol, world
+from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, NOW, D, World, account, opened, subscription, symbol, world
 
 pytestmark = pytest.mark.anyio
 
@@ -20,8 +20,6 @@ async def test_four_volume_modes_copy_one_trade(tmp_path: Path) -> None:
     dora = 2004
     async with world(tmp_path) as w:
         await w.ready(accounts=(account(CARL, "5000"), account(dora, "6000")))
-        from shared.contracts.config import Follower, FollowerSaved
-
         await w.configured(FollowerSaved(follower=Follower(id=dora, login=dora, customer_id=1)))
         await w.configured(
             *(
@@ -70,8 +68,6 @@ async def test_partial_close_without_copy_partial_close_waits_for_the_whole(tmp_
 
 async def test_copies_and_trades_of_links_are_never_copied_on(tmp_path: Path) -> None:
     """Anna is a master herself (Ben follows her): her copied position is not Ben's matter, her own trade is."""
-    from shared.contracts.config import Master, MasterSaved
-
     async with world(tmp_path) as w:
         await w.ready(subscription(1, ANNA))
         await w.configured(MasterSaved(master=Master(id=2, login=ANNA, customer_id=1)))
@@ -310,14 +306,19 @@ async def test_currencies_of_master_and_follower_differ(tmp_path: Path) -> None:
         assert (await w.links())[1].volume == 50
 
 
+async def given_up(w: World) -> None:
+    """A transaction that fails."""
+    async with w.executor.work() as work:
+        await w.parts_desk.begin(work)
+        raise RuntimeError
+
+
 async def test_the_desk_forgets_and_loads_again(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.ready(subscription(1, ANNA, max_positions=2))
         await w.open(11)
         with pytest.raises(RuntimeError):
-            async with w.executor.work() as work:
-                await w.parts_desk.begin(work)
-                raise RuntimeError
+            await given_up(w)
         await w.open(12)
         await w.open(13)
         links = [row for event in await w.link_events() for row in event.rows if event.master_order == 13]
