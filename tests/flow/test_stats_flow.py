@@ -1,18 +1,23 @@
 """The stats service's handlers on a real store: what a venue tells becomes what the marketplace shows."""
 
+import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from shared.contracts.config import Master, MasterDeleted
+from shared.contracts import config, stats, trades
+from shared.contracts.config import Master, MasterDeleted, MasterSaved
 from shared.contracts.event import Lost
 from shared.contracts.stats import PERIOD_DAYS
-from shared.contracts.trades import BalanceRow, BalancesChanged, PositionsClosed
+from shared.contracts.trades import AccountsChanged, AccountsOpened, BalanceRow, BalancesChanged, PositionsClosed
+from shared.store import outbox
+from stats.__main__ import parts
 from stats.settings import StatsSettings
 from stats.tell import snapshot
 
-from tests.flow.stats_world import DAY, HOUR, MONDAY, World, closing, open_world
+from tests.flow.stats_world import DAY, HOUR, MONDAY, World, account, closing, open_world
+from tests.loopback import Loopback
 
 pytestmark = pytest.mark.anyio
 
@@ -379,3 +384,52 @@ async def test_the_base_is_the_last_snapshot_however_old(world: World) -> None:
     for period in PERIOD_DAYS:
         row = await world.stats(1, period)
         assert (row.roi, row.roi_simple, row.coverage_days, row.trades) == (Decimal(10), Decimal(10), row.period_days, 1)
+
+
+async def test_a_venue_whose_clock_is_ahead_of_ours(world: World) -> None:
+    """23:30 here, 00:30 of tomorrow there: the equity and the return are shown today; the trade's day comes."""
+    await world.opened(1, "1000")
+    await world.master(1)
+    here = MONDAY + 23 * HOUR + HOUR // 2
+    world.now = here + HOUR
+    row = closing(1, 1, 1, "50", closed_ms=world.now)
+    ahead = (PositionsClosed.of([row], time=world.now), AccountsChanged.of([account(1, "1050")], time=world.now))
+    world.now = here
+    await world.trades(*ahead)
+    shown = await world.stats(1, "7D")
+    assert (shown.roi, shown.trades, shown.coverage_days) == (Decimal(5), 0, 1)
+    world.now = here + HOUR
+    await world.turn()
+    shown = await world.stats(1, "7D")
+    assert (shown.roi, shown.trades, shown.coverage_days, shown.max_drawdown) == (Decimal(5), 1, 2, Decimal(0))
+
+
+async def test_the_services_parts_on_the_numbered_log(tmp_path: Path) -> None:
+    """What venue and api wrote as JSON is read, decided and told by the service as it runs; a snapshot of both changes nothing."""
+    net = Loopback(tmp_path, lambda: MONDAY + HOUR)
+    venue = await net.open_store("gateway", (trades.TOPIC,))
+    configuration = await net.open_store("api", (config.TOPIC,))
+    service = await net.open_store("stats", (stats.TOPIC,))
+    for store in (venue, configuration):
+        net.join(store, {})
+    net.join(service, parts(service, StatsSettings(_env_file=None)))
+    for _ in range(2):
+        async with venue.work() as work:
+            work.emit(trades.TOPIC, AccountsOpened.of([account(1, "1000")]))
+        async with configuration.work() as work:
+            work.emit(config.TOPIC, MasterSaved(master=Master(id=1, login=1, customer_id=1)))
+        await net.settle()
+    async with venue.work() as work:
+        work.emit(trades.TOPIC, PositionsClosed.of([closing(1, 1, 1, "12.34", closed_ms=work.now)]))
+        work.emit(trades.TOPIC, AccountsChanged.of([account(1, "1012.34")]))
+    await net.settle()
+    async with service.read() as session:
+        entries = [json.loads(entry.payload) for entry in await outbox.kept(session, stats.TOPIC, 1, 10)]
+    rows = {
+        row[1]: dict(zip(event["structure"], row, strict=True)) for entry in entries for event in entry["events"] for row in event["rows"]
+    }
+    assert len(entries) == 2  # the new master, and its trade
+    month = rows["30D"]
+    assert (month["roi"], month["pnl"], month["win_rate"], month["pnl_history"][-1]) == ("1.2340", "12.34", "100.0000", "12.34")
+    assert entries[-1]["after"][trades.TOPIC] == 3
+    await net.close()

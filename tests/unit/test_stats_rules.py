@@ -185,13 +185,12 @@ def test_folding_in_pieces_is_the_plain_recompute(slices: list[Slice], data: st.
     known: dict[tuple[int, int], list[Deal]] = {}
     parts = [fold(known, deals[:cut], UTC.day), fold(known, deals[cut:], UTC.day)]
     total: dict[int, Tally] = {}
-    symbols: dict[tuple[int, str], tuple[int, int]] = {}
+    symbols: dict[tuple[int, str], int] = {}
     for part in parts:
         for (_, day), tally in part.days.items():
             total[day] = total.get(day, Tally()).plus(tally)
-        for (_, day, symbol), (pnl, trades) in part.symbols.items():
-            before = symbols.get((day, symbol), (0, 0))
-            symbols[day, symbol] = (before[0] + pnl, before[1] + trades)
+        for (_, day, symbol), pnl in part.symbols.items():
+            symbols[day, symbol] = symbols.get((day, symbol), 0) + pnl
 
     expected: dict[int, dict[str, int]] = {}
     for one in slices:
@@ -209,6 +208,11 @@ def test_folding_in_pieces_is_the_plain_recompute(slices: list[Slice], data: st.
             at["loss"] += max(-net, 0)
             at["held"] += end[0] * 60_000
     assert {day: tuple(tally) for day, tally in total.items()} == {day: tuple(values.values()) for day, values in expected.items()}
+
+    by_symbol = {(one.minute // 1440, f"S{one.order % 3}"): 0 for one in slices}
+    for one in slices:
+        by_symbol[one.minute // 1440, f"S{one.order % 3}"] += one.net
+    assert symbols == by_symbol
 
     refold = Refold(UTC.day)
     ordered = sorted(deals, key=lambda deal: deal.order)

@@ -31,7 +31,6 @@ class Copier(NamedTuple):
 
     id: int
     master_login: int
-    follower_login: int
     allocation: int
     created_ms: int
     day_base: int
@@ -88,7 +87,6 @@ async def copiers(session: AsyncSession, ids: Collection[int]) -> dict[int, Copi
         select(
             SUBSCRIPTION.c.id,
             SUBSCRIPTION.c.master_login,
-            SUBSCRIPTION.c.follower_login,
             SUBSCRIPTION.c.allocation,
             SUBSCRIPTION.c.created_ms,
             func.coalesce(ACCOUNT.c.day_base, 0),
@@ -98,7 +96,7 @@ async def copiers(session: AsyncSession, ids: Collection[int]) -> dict[int, Copi
         .outerjoin(MASTER, MASTER.c.login == SUBSCRIPTION.c.master_login)
         .where(SUBSCRIPTION.c.id.in_(ids))
     )
-    return {row[0]: Copier(*row[:6], bool(row[6])) for row in await session.execute(statement)}
+    return {row[0]: Copier(*row[:5], bool(row[5])) for row in await session.execute(statement)}
 
 
 async def add_profits(session: AsyncSession, profits: Mapping[int, int]) -> None:

@@ -239,11 +239,8 @@ async def add_change(session: AsyncSession, change: Change) -> None:
         return added | {"capital": greater(DAY.c.capital, new.capital)}
 
     await put(session, DAY, days, summed)
-    symbols = [
-        {"login": login, "day": day, "symbol": symbol, "pnl": pnl, "trades": trades}
-        for (login, day, symbol), (pnl, trades) in change.symbols.items()
-    ]
-    await put(session, SYMBOL_DAY, symbols, lambda new: {name: SYMBOL_DAY.c[name] + new[name] for name in ("pnl", "trades")})
+    symbols = [{"login": login, "day": day, "symbol": symbol, "pnl": pnl} for (login, day, symbol), pnl in change.symbols.items()]
+    await put(session, SYMBOL_DAY, symbols, lambda new: {"pnl": SYMBOL_DAY.c.pnl + new.pnl})
 
 
 # Days, for the figures

@@ -110,7 +110,7 @@ class DayRow(Base, table=True):
 
 
 class SymbolDay(Base, table=True):
-    """The closings of an account's day in one symbol."""
+    """The result of an account's day in one symbol."""
 
     __tablename__ = "symbol_day"
 
@@ -118,7 +118,6 @@ class SymbolDay(Base, table=True):
     day: int = Field(primary_key=True)
     symbol: str = Field(sa_type=String(64), primary_key=True)
     pnl: int = Field(sa_type=BigInteger)
-    trades: int
 
 
 class MasterRow(Base, table=True):

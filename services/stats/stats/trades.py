@@ -61,10 +61,10 @@ SymbolDay = tuple[int, int, str]
 
 
 class Change(NamedTuple):
-    """What deals change: tallies by login and day, and (result, trades) by login, day and symbol."""
+    """What deals change: tallies by login and day, and the result by login, day and symbol."""
 
     days: dict[Day, Tally]
-    symbols: dict[SymbolDay, tuple[int, int]]
+    symbols: dict[SymbolDay, int]
 
 
 def position(slices: Iterable[Deal], day_of: Callable[[int], int]) -> tuple[int, Tally] | None:
@@ -83,23 +83,23 @@ def position(slices: Iterable[Deal], day_of: Callable[[int], int]) -> tuple[int,
 def fold(known: dict[tuple[int, int], list[Deal]], new: Iterable[Deal], day_of: Callable[[int], int]) -> Change:
     """What new deals change. `known` has the slices told before of the same positions, by login and order; it is extended by the new."""
     days: dict[Day, Tally] = {}
-    symbols: dict[SymbolDay, tuple[int, int]] = {}
+    symbols: dict[SymbolDay, int] = {}
 
-    def add(login: int, day: int, symbol: str, tally: Tally) -> None:
+    def add(login: int, day: int, tally: Tally) -> None:
         days[login, day] = days.get((login, day), Tally()).plus(tally)
-        pnl, trades = symbols.get((login, day, symbol), (0, 0))
-        symbols[login, day, symbol] = (pnl + tally.pnl, trades + tally.trades)
 
     for deal in new:
         slices = known.setdefault((deal.login, deal.order), [])
         before = position(slices, day_of) if slices else None
         slices.append(deal)
         after = position(slices, day_of)
-        add(deal.login, day_of(deal.closed_ms), deal.symbol, Tally(pnl=deal.net, capital=deal.capital or 0))
+        day = day_of(deal.closed_ms)
+        add(deal.login, day, Tally(pnl=deal.net, capital=deal.capital or 0))
+        symbols[deal.login, day, deal.symbol] = symbols.get((deal.login, day, deal.symbol), 0) + deal.net
         if before is not None:
-            add(deal.login, before[0], deal.symbol, before[1].minus())
+            add(deal.login, before[0], before[1].minus())
         if after is not None:
-            add(deal.login, after[0], deal.symbol, after[1])
+            add(deal.login, after[0], after[1])
     return Change(days, symbols)
 
 
@@ -114,9 +114,8 @@ class Refold:
         self._day_of = day_of
         self._quarters: dict[int, int] = {}
         self._days: dict[Day, list[int]] = {}
-        self._symbols: dict[SymbolDay, list[int]] = {}
+        self._symbols: dict[SymbolDay, int] = {}
         self._key = (-1, -1)
-        self._symbol = ""
         self._net = self._opened = 0
         self._ended = -1
 
@@ -126,7 +125,7 @@ class Refold:
         for login, order, _, symbol, left, net, opened_ms, closed_ms, capital in deals:
             if (login, order) != self._key:
                 self._end()
-                self._key, self._symbol, self._net, self._ended = (login, order), symbol, 0, -1
+                self._key, self._net, self._ended = (login, order), 0, -1
             quarter = closed_ms // QUARTER_MS
             day = quarters.get(quarter)
             if day is None:
@@ -134,11 +133,8 @@ class Refold:
             tally = days.get((login, day))
             if tally is None:
                 tally = days[login, day] = [0] * 7
-            traded = symbols.get((login, day, symbol))
-            if traded is None:
-                traded = symbols[login, day, symbol] = [0, 0]
             tally[0] += net
-            traded[0] += net
+            symbols[login, day, symbol] = symbols.get((login, day, symbol), 0) + net
             self._net += net
             if capital is not None and capital > tally[6]:
                 tally[6] = capital
@@ -151,7 +147,6 @@ class Refold:
             return
         login, net, day = self._key[0], self._net, self._quarters[self._ended // QUARTER_MS]
         tally = self._days[login, day]
-        self._symbols[login, day, self._symbol][1] += 1
         tally[1] += 1
         if net > 0:
             tally[2] += 1
@@ -164,7 +159,4 @@ class Refold:
         """What all of it comes to."""
         self._end()
         self._ended = -1
-        return Change(
-            {key: Tally(*values) for key, values in self._days.items()},
-            {key: (pnl, trades) for key, (pnl, trades) in self._symbols.items()},
-        )
+        return Change({key: Tally(*values) for key, values in self._days.items()}, self._symbols)

@@ -1,4 +1,4 @@
-"""accounts, closed trades, days, statistics, copies."""
+"""accounts, trades, days, statistics, copies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -250,7 +250,6 @@ def upgrade() -> None:
         sa.Column("day", sa.Integer(), nullable=False),
         sa.Column("symbol", sa.String(length=64), nullable=False),
         sa.Column("pnl", sa.BigInteger(), nullable=False),
-        sa.Column("trades", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("login", "day", "symbol"),
     )
     # ### end Alembic commands ###
