@@ -1,6 +1,6 @@
 """What the paper venue does by itself: stops, stop-outs, costs, pending orders, time, reports, the feed, and coming back from a stop."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,9 @@ import pytest
 from gateway.paper.feed import Feed
 from gateway.paper.venue import prices_of
 from gateway.settings import GatewaySettings
-from shared.contracts import orders
+from shared.contracts import config, orders, rewards
+from shared.contracts.config import Follower, FollowerSaved, Halt, HaltSaved, ManualTradingMode
+from shared.contracts.rewards import BalanceOrderRow, BalancesRequested
 from shared.store.work import Work
 
 from tests.flow.gateway_world import NOON, GatewayWorld, gateway_world, open_copies
@@ -138,6 +140,7 @@ async def test_swap_is_charged_at_midnight_and_booked_when_it_closes(tmp_path: P
         await world.told()
         part = await world.call("POST", f"/orders/{buy}/close", {"volume": 25})
         assert (part["swap"], part["profit"]) == (-1, D("-2.5"))
+        assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 9966  # closing a part takes its share of swap along
         assert (await world.call("POST", f"/orders/{buy}/close"))["swap"] == -3
         assert (await world.call("POST", f"/orders/{sell}/close"))["swap"] == 2
         assert (await world.call("POST", f"/orders/{late}/close"))["swap"] == -2
@@ -394,6 +397,44 @@ async def test_symbols_without_a_recording_move_in_proportion(world: GatewayWorl
 
 
 # Coming back
+
+
+async def test_everything_that_is_kept_comes_back_on_either_database(tmp_path: Path, new_store_url: Callable[[str], str]) -> None:
+    """Each kind of record is written, changed and taken out, with a restart in between, on SQLite and on Postgres alike."""
+    async with gateway_world(tmp_path, new_store_url("gateway"), GBPUSD={"swap_long": -2}) as world:
+        first, second = await world.accounts(2)
+        await world.handle(orders.TOPIC, open_copies([first, second], sl=D("1.5")))
+        pending = await world.order(first, "sell", type="stop_limit", price=1.57, limit_price=1.576, client_id="p")
+        await world.price("1.56900", "1.56910")  # arms it
+        halt = HaltSaved(halt=Halt(id=1, scope="all"))
+        follower = Follower(id=1, login=second, customer_id=1, manual_trading_mode=ManualTradingMode.DISABLED)
+        await world.handle(config.TOPIC, halt, FollowerSaved(follower=follower))
+        row = BalanceOrderRow("r-1-out", 1, first, "OP_BALANCE_OUT", D("1.25"), "USD", "TR_REASON_COPY_REWARD", "{}")
+        await world.handle(rewards.TOPIC, BalancesRequested.of([row]))
+        world.now = MIDNIGHT
+        await world.venue.look()
+        before = [await world.call("GET", f"/accounts/{login}") for login in (first, second)]
+        await world.restart()
+        assert [await world.call("GET", f"/accounts/{login}") for login in (first, second)] == before
+        assert before[0]["balance"] == D("9998.75")
+        assert await world.refused("POST", "/orders", {"login": second, "symbol": "GBPUSD", "side": "buy", "volume": 1}) == (
+            400,
+            "MANUAL_TRADING_DISABLED",
+        )
+        await world.told()
+        await world.handle(orders.TOPIC, open_copies([first, second], 7), open_copies([first], 8))
+        rows = await world.told_rows()
+        assert ([row.reason for row in rows["order.rejected"]], len(rows["position.opened"])) == (["TRADING_HALTED"], 2)
+        await world.price("1.57600", "1.57610")
+        assert [row.order for row in (await world.told_rows())["position.opened"]] == [pending]
+        await world.price("1.49000", "1.49010")
+        rows = await world.told_rows()
+        assert [(row.login, row.reason, row.swap) for row in rows["position.closed"]] == [
+            (first, "TR_REASON_SL", D("-0.20")),
+            (second, "TR_REASON_SL", D("-0.20")),
+        ]
+        await world.restart()
+        assert [p["order"] for p in (await world.call("GET", f"/accounts/{first}"))["positions"]] == [pending]
 
 
 async def test_a_transaction_that_is_given_up_leaves_no_trace_in_memory(world: GatewayWorld) -> None:
