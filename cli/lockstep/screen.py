@@ -40,8 +40,7 @@ class Screen:
         if name == "demo" and text.startswith("{"):
             self.figures(Snapshot.of(json.loads(text)))
             return
-        prefix = Text(f"{name:<{WIDTH}} | ", style=COLOURS.get(name, ""))
-        self._print(prefix + Text.from_ansi(text))
+        self._print(Text.assemble((f"{name:<{WIDTH}} | ", COLOURS.get(name, "")), Text.from_ansi(text)))
 
     def say(self, text: str) -> None:
         """A line of the command's own, without a prefix."""

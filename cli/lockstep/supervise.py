@@ -15,7 +15,7 @@ PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """How long a program that died stays down: the first, the second ... time in a row."""
 STEADY_S = 10.0
 """A program that lived for so long begins again with the first pause."""
-KILL_WAIT_S = 2.0
+KILL_WAIT_S = 1.0
 LINE_LIMIT = 1 << 20
 
 Told = Callable[[str, str], None]

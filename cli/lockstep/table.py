@@ -104,7 +104,7 @@ FOLLOWERS: tuple[Column[FollowerFigures], ...] = (
     Column("follower", lambda one: one.name),
     Column("login", lambda one: one.login, 150),
     Column("copies", lambda one: one.master, 90),
-    Column("settings", lambda one: one.settings, 120),
+    Column("settings", lambda one: one.settings, 140),
     Column("equity", lambda one: one.equity, 100),
     Column("open", lambda one: one.copies_open),
     Column("closed", lambda one: one.copies_closed),

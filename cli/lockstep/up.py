@@ -14,8 +14,8 @@ from lockstep.supervise import Child, Program, write_whole
 
 PORTS_WAIT_S = 3.0
 REDIS_WAIT_S = 30.0
-SERVICES_STOP_S = 6.0
-REDIS_STOP_S = 2.5
+SERVICES_STOP_S = 7.0
+REDIS_STOP_S = 2.0
 TELL_WAITING_EVERY_S = 10.0
 
 

@@ -1,6 +1,7 @@
 """`lockstep up` as a person starts it: ready, supervised, stopped within ten seconds, and going on where it was."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -37,11 +38,11 @@ def free_base() -> int:
 class Up:
     """One `lockstep up`, its lines, and its end."""
 
-    def __init__(self, home: Path, base: int) -> None:
+    def __init__(self, home: Path, base: int, *options: str) -> None:
         self.home, self.base = home, base
         self.lines: list[str] = []
         self.began = time.monotonic()
-        command = [sys.executable, "-m", "lockstep", "up", "--no-demo", "--home", str(home), "--port-base", str(base)]
+        command = [sys.executable, "-m", "lockstep", "up", "--home", str(home), "--port-base", str(base), *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -92,13 +93,13 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """Starts a stack on the test's home; whatever still runs at the end is ended."""
     base = free_base()
     started: list[Up] = []
 
-    def one() -> Up:
-        started.append(Up(tmp_path / "home", base))
+    def one(*options: str) -> Up:
+        started.append(Up(tmp_path / "home", base, *(options or ("--no-demo",))))
         return started[-1]
 
     yield one
@@ -108,7 +109,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
             up.process.wait()
 
 
-def test_ready_supervised_stopped_and_on_again(start: Callable[[], Up]) -> None:
+def test_ready_supervised_stopped_and_on_again(start: Callable[..., Up]) -> None:
     up = start()
     up.ready()
     pids = {name: up.pid(name) for name in (*SERVICES, "redis")}
@@ -129,7 +130,7 @@ def test_ready_supervised_stopped_and_on_again(start: Callable[[], Up]) -> None:
     up.until(lambda: all(is_ready(up.base, service) for service in SERVICES))
 
     opened = httpx.post(
-        f"http://127.0.0.1:{up.base + 3}/accounts", json={"customer_id": 7, "group": "real-usd", "balance": "1000", "leverage": 100}
+        f"http://127.0.0.1:{up.base + 3}/accounts", json={"customer_id": 7, "group": "real-usd", "balance": 1000, "leverage": 100}
     )
     login = opened.raise_for_status().json()["login"]
     now = {name: up.pid(name) for name in (*SERVICES, "redis")}
@@ -146,7 +147,7 @@ def test_ready_supervised_stopped_and_on_again(start: Callable[[], Up]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to orphans is Linux's")
-def test_a_killed_up_leaves_nothing_behind_and_the_next_one_works(start: Callable[[], Up]) -> None:
+def test_a_killed_up_leaves_nothing_behind_and_the_next_one_works(start: Callable[..., Up]) -> None:
     up = start()
     up.ready()
     pids = [up.pid(name) for name in (*SERVICES, "redis")]
@@ -161,7 +162,36 @@ def test_a_killed_up_leaves_nothing_behind_and_the_next_one_works(start: Callabl
 def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
     base = free_base()
     with socket.create_server(("127.0.0.1", base + 3)):
-        blocked = Up(tmp_path / "home", base)
+        blocked = Up(tmp_path / "home", base, "--no-demo")
         assert blocked.process.wait(30) == 1
     blocked.until(lambda: any(f"in use already on this machine: port {base + 3} (gateway)" in line for line in blocked.lines), 5)
     assert not (blocked.home / "run" / "redis.pid").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_trades_by_itself_and_goes_on_where_it_was(start: Callable[..., Up]) -> None:
+    def copied(up: Up) -> list[str]:
+        return [line for line in up.lines if " copies: " in line and "copies: 0 open, 0 closed" not in line]
+
+    up = start("--speed", "1200")
+    up.ready()
+    up.until(lambda: bool(copied(up)))
+    up.until(lambda: any("rewards paid" in line and not line.endswith("rewards paid -") for line in up.lines))
+    demo = up.pid("demo")
+    os.kill(demo, signal.SIGKILL)
+    up.until(lambda: up.pid("demo") not in {0, demo}, 5)
+    known = (up.home / "demo.json").read_text()
+    assert (up.home / "demo.json").stat().st_mode & 0o777 == 0o600
+    assert up.end() < 10
+    assert up.process.returncode == 0
+
+    again = start("--speed", "1200")
+    again.ready()
+    again.until(lambda: bool(copied(again)))
+    assert (again.home / "demo.json").read_text() == known, "nothing is made a second time"
+    assert not any("is open to followers" in line for line in again.lines)
+    assert json.loads(known)["logins"].keys() == {
+        *("trend", "breakout", "reversion"),
+        *("anna", "ben", "chloe", "dan", "elif", "femi", "gina", "hugo", "ines", "jonas", "kira", "own"),
+    }
+    assert again.end() < 10

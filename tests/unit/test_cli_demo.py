@@ -138,7 +138,7 @@ def test_the_plain_lines_hold_the_main_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "there", "not_there"), [(80, "rewards paid", "settings"), (130, "settings", "login"), (170, "login", "settings and")]
+    ("width", "there", "not_there"), [(80, "rewards paid", "settings"), (145, "settings", "login"), (170, "login", "settings and")]
 )
 def test_the_table_has_the_columns_that_there_is_room_for(width: int, there: str, not_there: str) -> None:
     out = StringIO()
