@@ -98,6 +98,10 @@ async def test_spec_2_create_master_example(world: World) -> None:
         "updated_time": 1778160000,
         "master_login": 100001,
         "version": 1,
+        "hwm_basis": "",
+        "netting": "none",
+        "rebate_sides": "both",
+        "fee_cap": 0,
     }
     saved, policy_saved = await world.config_events()
     assert (saved["type"], saved["master"]["login"], saved["master"]["customer_id"]) == ("master.saved", 100001, ALICE)

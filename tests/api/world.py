@@ -13,6 +13,7 @@ from api import auth, flow
 from api.app import create_app
 from api.context import Context
 from api.settings import Settings
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from shared.bus.reader import Received
 from shared.contracts.config import TOPIC
@@ -30,6 +31,7 @@ MASTER_LOGIN, FOLLOWER_LOGIN, DEMO_LOGIN, BOB_LOGIN = 100001, 100002, 100003, 20
 PERFORMANCE = {"reward_type": 1, "billing_period": "monthly", "fee_percent": 20, "hwm_enabled": 1}
 MASTER = {"login": MASTER_LOGIN, "strategy_name": "Conservative FX", "visibility": "public", "reward_policy": PERFORMANCE}
 _template: list[Path] = []
+auth._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # slow on purpose elsewhere
 
 
 class World:

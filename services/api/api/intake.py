@@ -49,7 +49,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _look_through(value: Any, depth: int) -> None:
-    if depth < 0:
+    if depth <= 0 and isinstance(value, list | dict):
         raise Refused("INVALID_DATA", "nested too deeply")
     if isinstance(value, str):
         check_text(value)

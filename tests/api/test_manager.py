@@ -1,0 +1,284 @@
+"""The manager API over HTTP and over the line protocol; the client of the latter is written from interop.md alone."""
+
+import asyncio
+import datetime
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api import auth, flow
+from api.manager.commands import COMMANDS
+from api.manager.pushes import Pushes
+from api.manager.reference import reference
+from api.manager.tcp import LineServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from shared.bus.reader import Received
+from shared.contracts import links as link_contract
+from shared.store.outbox import bury
+
+from tests.api.test_client import link, links
+from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, PERFORMANCE, World, open_world
+
+pytestmark = pytest.mark.anyio
+MNG = "SESSION_MANAGER"
+
+
+class LineClient:
+    """Plain TCP, one JSON value a line, `\\r\\n`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
+        self.reader, self.writer, self.token = reader, writer, token
+
+    def send(self, command: str, ext_id: str, data: Any = None, **more: Any) -> None:
+        message = {"command": command, "extID": ext_id, "data": data or {}, "__token": self.token} | more
+        self.writer.write(json.dumps(message).encode() + b"\r\n")
+
+    async def receive(self) -> dict[str, Any]:
+        line = await asyncio.wait_for(self.reader.readuntil(b"\r\n"), 10)
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    async def ask(self, command: str, data: Any = None, **more: Any) -> dict[str, Any]:
+        self.send(command, "one", data, **more)
+        return await self.receive()
+
+
+@asynccontextmanager
+async def line_server(world: World) -> AsyncIterator[tuple[LineServer, Pushes]]:
+    pushes = Pushes(world.store)
+    lines = LineServer(world.context, pushes)
+    server = await lines.start(0)
+    async with server:
+        yield lines, pushes
+
+
+@asynccontextmanager
+async def connected(world: World, port: int, kind: str = auth.MANAGER) -> AsyncIterator[LineClient]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+    yield LineClient(reader, writer, world.token(kind, "ops"))
+    writer.close()
+
+
+async def test_every_configuration_command(world: World) -> None:
+    async def do(command: str, data: Any) -> Any:
+        return await world.good(MNG, "POST", f"/manager/{command}", data)
+
+    master = await do("MngCreateCopyMaster", MASTER)
+    assert (master["id"], master["reward_policy"]["fee_percent"]) == (1, 20)
+    assert (await do("MngUpdateCopyMaster", {"id": 1, "strategy_name": "Bold"}))["strategy_name"] == "Bold"
+    follower = await do("MngCreateCopyFollower", {"login": BOB_LOGIN})
+    assert (await do("MngUpdateCopyFollower", {"id": follower["id"], "max_master_count": 2}))["max_master_count"] == 2
+    subscription = await do("MngCreateCopySubscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
+    assert (await do("MngUpdateCopySubscription", {"id": subscription["id"], "max_positions": 3}))["max_positions"] == 3
+    assert (await do("MngUpdateCopyRewardPolicy", {"id": 1, "reward_type": 3, "fee_percent": 5}))["version"] == 2
+    for noun, count in (
+        ("Masters", 1),
+        ("Followers", 1),
+        ("Subscriptions", 1),
+        ("RewardPolicies", 1),
+        ("TradeLinks", 0),
+        ("RewardAccruals", 0),
+    ):
+        table = await do(f"MngGetCopy{noun}ByFilter", {"limit": 10, "offset": 0})
+        assert (table["count"], len(table["rows"])) == (count, count)
+        assert all(len(row) == len(table["structure"]) for row in table["rows"])
+    assert (await do("MngGetAccountsByFilter", {"where": [["customer_id", "=", BOB]]}))["count"] == 1
+    await do("MngDeleteCopyRewardPolicy", {"id": 1})
+    assert (await do("MngCreateCopyRewardPolicy", {"master_id": 1, **PERFORMANCE}))["id"] == 2
+    for noun in ("Subscription", "Follower", "Master"):
+        assert await do(f"MngDeleteCopy{noun}", {"id": 1}) == {"data": "OK"}
+    audit = await do("MngGetAuditByFilter", {"orderBy": [["id", "asc"]]})
+    columns = {name: index for index, name in enumerate(audit["structure"])}
+    first = [(row[columns["actor"]], row[columns["action"]], row[columns["noun"]]) for row in audit["rows"]][:3]
+    assert first == [
+        ("SESSION_MANAGER:ops", "create", "reward_policy"),
+        ("SESSION_MANAGER:ops", "create", "master"),
+        ("SESSION_MANAGER:ops", "update", "master"),
+    ]
+    update = audit["rows"][2]
+    assert (json.loads(update[columns["before"]])["strategy_name"], json.loads(update[columns["after"]])["strategy_name"]) == (
+        "Conservative FX",
+        "Bold",
+    )
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+async def test_roles(world: World, name: str) -> None:
+    """Nobody sends a command without its role; a role in the data changes nothing."""
+    for kind in sorted(auth.MANAGERS):
+        answer = await world.call(kind, "POST", f"/manager/{name}", {"__access": {"type": "SESSION_ADMIN"}})
+        refused = answer.status_code == 403 and answer.json()["error"] == "PERMISSION_DENIED"
+        assert refused == (kind not in COMMANDS[name].roles), answer.text
+    for who in (None, ALICE):
+        answer = await world.call(who, "POST", f"/manager/{name}", {})
+        assert (answer.status_code, answer.json()["error"]) == (401, "INVALID_MANAGER_SESSION")
+    assert (auth.READ_ONLY in COMMANDS[name].roles) <= name.startswith("MngGet")
+
+
+async def test_unknown_command(world: World) -> None:
+    answer = await world.call(MNG, "POST", "/manager/MngDropEverything", {})
+    assert (answer.status_code, answer.json()["error"]) == (404, "UNKNOWN_COMMAND")
+
+
+def test_the_reference_is_the_codes() -> None:
+    assert Path("docs/manager-api.md").read_text() == reference(), "python -m api.manager.reference docs/manager-api.md"
+
+
+async def test_halts(world: World) -> None:
+    await world.pair()
+    await world.good(ALICE, "POST", "/copytrade/halt", {"scope": "master", "login": MASTER_LOGIN, "mode": "reduce_only"})
+    event = (await world.config_events())[-1]
+    assert (event["type"], event["halt"]["scope"], event["halt"]["key"], event["halt"]["mode"]) == (
+        "halt.saved",
+        "master",
+        "100001",
+        "reduce_only",
+    )
+    assert (await world.good(ALICE, "POST", "/copytrade/resume", {"scope": "master", "login": MASTER_LOGIN}))["active"] == 0
+    assert (await world.config_events())[-1]["halt"]["active"] == 0
+
+    async def refused(who: int, verb: str, body: Any, status: int, code: str) -> None:
+        answer = await world.call(who, "POST", f"/copytrade/{verb}", body)
+        assert (answer.status_code, answer.json()["error"]) == (status, code)
+
+    await refused(BOB, "halt", {"scope": "master", "login": MASTER_LOGIN}, 403, "PERMISSION_DENIED")
+    await refused(BOB, "halt", {"scope": "all"}, 403, "PERMISSION_DENIED")
+    await refused(BOB, "halt", {"scope": "symbol", "symbol": "GBPUSD"}, 403, "PERMISSION_DENIED")
+    await refused(BOB, "halt", {"scope": "master", "login": 5}, 403, "MASTER_NOT_FOUND")
+    await refused(BOB, "halt", {"scope": "follower", "login": 5}, 403, "FOLLOWER_NOT_FOUND")
+    await refused(BOB, "halt", {"scope": "follower"}, 400, "INVALID_DATA")
+    await refused(BOB, "resume", {"scope": "follower", "login": BOB_LOGIN}, 404, "RET_ERR_NOTFOUND")
+    await world.good(MNG, "POST", "/manager/MngHalt", {"scope": "follower", "login": BOB_LOGIN, "reason": "under review"})
+    await refused(BOB, "resume", {"scope": "follower", "login": BOB_LOGIN}, 403, "PERMISSION_DENIED")
+    await world.good(MNG, "POST", "/manager/MngHalt", {"scope": "all"})
+    seen = (await world.good(BOB, "GET", "/copytrade/halts"))["rows"]
+    assert [(row["scope"], row["key"], row["reason"]) for row in seen] == [("follower", str(BOB_LOGIN), "under review"), ("all", "", "")]
+    await world.good(MNG, "POST", "/manager/MngResume", {"scope": "all"})
+    assert (await world.good(MNG, "POST", "/manager/MngGetHaltsByFilter", {"where": [["active", "=", 1]]}))["count"] == 1
+
+
+async def test_api_keys_tell_their_secret_once(world: World) -> None:
+    made = await world.good(
+        BOB, "POST", "/copytrade/api-keys", {"login": BOB_LOGIN, "ips": "10.0.0.1, 192.168.0.0/16"}, headers={"Idempotency-Key": "k"}
+    )
+    assert (len(made["key"]), len(made["secret"]), made["ips"]) == (64, 64, "10.0.0.1/32,192.168.0.0/16")
+    listed = (await world.good(BOB, "GET", "/copytrade/api-keys"))["rows"]
+    assert [row["key"] for row in listed] == [made["key"]]
+    assert "secret" not in listed[0]
+    for table in ("api_key", "audit", "idempotency"):
+        assert made["secret"] not in str(await world.rows(table))
+    assert (await world.call(BOB, "POST", "/copytrade/api-keys", {"login": MASTER_LOGIN})).json()["error"] == "INVALID_ACCOUNT"
+    assert (await world.call(BOB, "POST", "/copytrade/api-keys", {"login": BOB_LOGIN, "ips": "x"})).json()["error"] == "INVALID_DATA"
+    assert (await world.call(ALICE, "PUT", "/copytrade/api-keys/1", {"enabled": 0})).json()["error"] == "PERMISSION_DENIED"
+    assert (await world.good(BOB, "PUT", "/copytrade/api-keys/1", {"enabled": 0}))["enabled"] == 0
+    await world.good(BOB, "DELETE", "/copytrade/api-keys/1")
+    assert (await world.call(BOB, "DELETE", "/copytrade/api-keys/1")).json()["error"] == "RET_ERR_NOTFOUND"
+
+
+async def test_dead_letters(world: World) -> None:
+    async with world.store.work() as work:
+        await bury(work.session, "copy.link", 12, 0, "malformed: rows", '{"type":"link.changed"}', work.now)
+    table = await world.good(MNG, "POST", "/manager/MngGetDeadLettersByFilter", {"where": [["stream", "=", "copy.link"]]})
+    assert (table["count"], table["rows"][0][2:6]) == (1, ["copy.link", 12, 0, "malformed: rows"])
+    await world.good(MNG, "POST", "/manager/MngRetryDeadLetter", {"id": 1})
+    assert (await world.rows("dead_letter"))[0]["retry_requested_ms"] == world.now
+    assert (await world.call(MNG, "POST", "/manager/MngRetryDeadLetter", {"id": 9})).status_code == 404
+
+
+async def test_line_protocol(world: World) -> None:
+    await world.pair()
+    async with line_server(world) as (server, _), connected(world, server.port) as client:
+        answer = await client.ask("MngGetCopyMastersByFilter", {"limit": 10, "offset": 0})
+        assert (answer["extID"], answer["status"], answer["data"]["count"]) == ("one", 200, 1)
+        assert (await client.ask("MngUpdateCopyMaster", {"id": 1, "enabled": 7}))["error"] == "INVALID_DATA"
+        assert (await client.ask("MngNothing"))["status"] == 404
+        assert (await client.ask("MngGetCopyMastersByFilter", __token="nonsense"))["error"] == "INVALID_MANAGER_SESSION"
+        for line in (b"nonsense\r\n", b"[1]\r\n", b'{"command": "x", "extID": [1]}\r\n', b"\xff\xfe\r\n"):
+            client.writer.write(line)
+            assert (await client.receive())["error"] == "INVALID_DATA"
+        client.writer.write(b'\r\n{"command":"MngGetCopyMastersByFilter",')  # an empty line, and half of one
+        await asyncio.sleep(0.05)
+        client.writer.write(b'"extID":7,"__token":"%s"}\n' % client.token.encode())
+        assert (await client.receive())["extID"] == 7
+
+
+async def test_one_key_one_effect_on_the_line(world: World) -> None:
+    async with line_server(world) as (server, _), connected(world, server.port) as client:
+        made = await client.ask("MngCreateCopyMaster", MASTER, idempotencyKey="k1")
+        assert await client.ask("MngCreateCopyMaster", MASTER, idempotencyKey="k1") == made
+        assert (await client.ask("MngCreateCopyMaster", MASTER | {"login": BOB_LOGIN}, idempotencyKey="k1"))[
+            "error"
+        ] == "IDEMPOTENCY_KEY_REUSED"
+        assert len(await world.rows("master")) == 1
+
+
+async def test_a_thousand_requests_in_flight_on_one_connection(world: World) -> None:
+    await world.pair()
+    async with line_server(world) as (server, _), connected(world, server.port) as client:
+        for number in range(1000):
+            client.send("MngGetCopyMastersByFilter", f"r{number}", {"limit": 1, "offset": number % 2})
+        answers = {(answer := await client.receive())["extID"]: answer for _ in range(1000)}
+    assert set(answers) == {f"r{number}" for number in range(1000)}
+    assert all(answer["status"] == 200 and len(answer["data"]["rows"]) == 1 - int(ext_id[1:]) % 2 for ext_id, answer in answers.items())
+
+
+async def test_pushes_come_after_the_commit_and_only_to_subscribers(world: World) -> None:
+    async with line_server(world) as (server, pushes), connected(world, server.port) as client, connected(world, server.port) as other:
+        assert (await client.ask("Subscribe", {"chanels": ["link:event"]}))["data"] == {"chanels": ["link:event"]}
+        assert (await client.ask("Subscribe", {"chanels": ["nonsense"]}))["error"] == "INVALID_DATA"
+        heard = pushes.reads(flow.READS)[link_contract.TOPIC].handler
+        async with world.store.work() as work:
+            await heard(Received(link_contract.TOPIC, 1, "executor", world.now, (links(link(1)),)), work)
+            work.move(link_contract.TOPIC, 0, 1)
+            pushes.tell()
+            assert await client.ask("MngGetCopyMastersByFilter") == await other.ask("MngGetCopyMastersByFilter")  # no push in between
+        pushes.tell()
+        push = await client.receive()
+        assert (push["event"], push["type"], push["data"]["link"], push["data"]["master_order"]) == ("link:event", "update", 1, 1001)
+        assert (await client.ask("Unsubscribe", {"chanels": ["link:event"]}))["data"] == {"chanels": []}
+        assert (await other.ask("MngGetCopyTradeLinksByFilter"))["data"]["count"] == 1
+
+
+async def test_limits_of_the_line(tmp_path: Path) -> None:
+    async with (
+        open_world(tmp_path, tcp_line_max_bytes=4096, tcp_connections_max=2, tcp_idle_s=0.3) as world,
+        line_server(world) as (server, _),
+        connected(world, server.port) as client,
+        connected(world, server.port) as other,
+    ):
+        async with connected(world, server.port) as third:
+            assert (await third.receive())["error"] == "TOO_MANY_REQUESTS"
+            assert await third.reader.read() == b""
+        client.writer.write(b"x" * 10_000)
+        assert (await client.receive())["error"] == "BODY_TOO_LARGE"
+        assert await client.reader.read() == b""
+        assert (await other.ask("MngGetCopyMastersByFilter"))["status"] == 200
+        assert await asyncio.wait_for(other.reader.read(), 5) == b"", "an idle connection is closed"
+
+
+async def test_tls(tmp_path: Path) -> None:
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    certificate = (
+        builder.not_valid_before(start).not_valid_after(start.replace(year=2099)).add_extension(names, False).sign(key, hashes.SHA256())
+    )
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(private)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    settings = {"tcp_certificate": tmp_path / "cert.pem", "tcp_key": tmp_path / "key.pem"}
+    async with open_world(tmp_path, **settings) as world, line_server(world) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trust, server_hostname="localhost")
+        client = LineClient(reader, writer, world.token(auth.MANAGER, "ops"))
+        assert (await client.ask("MngGetCopyMastersByFilter"))["status"] == 200
+        writer.close()
