@@ -17,26 +17,31 @@ from gateway.paper.venue import PaperVenue
 from gateway.settings import GatewaySettings
 
 
+async def assemble(settings: GatewaySettings, store: Store, send: Callable[[Prices], Awaitable[None]]) -> Parts:
+    """The gateway on a store that is open; `send` publishes prices."""
+    venue = PaperVenue(store, settings.symbols(), settings.account_report_ms)
+    await venue.prepare()
+    app = FastAPI(title="Lockstep paper venue", docs_url=None, redoc_url=None, openapi_url=None)
+    add_routes(app, venue)
+
+    async def tell_prices() -> None:
+        await venue.tell_prices(send)
+
+    tasks: list[Callable[[], Awaitable[None]]] = [venue.tend, tell_prices]
+    if settings.feed_speed:
+        tasks.append(Feed(venue, settings.feed_speed).run)
+    return Parts(reads=reads(venue), writes={trades.TOPIC: venue.snapshot}, app=app, tasks=tasks, forget=venue.forget)
+
+
 def main() -> None:
     settings = GatewaySettings()
 
     async def build(store: Store, bus: Bus) -> Parts:
-        venue = PaperVenue(store, settings.symbols(), settings.account_report_ms)
-        await venue.prepare()
-        app = FastAPI(title="Lockstep paper venue", docs_url=None, redoc_url=None, openapi_url=None)
-        add_routes(app, venue)
-
         async def send(prices: Prices) -> None:
             if hasattr(bus, "wire"):  # set once Redis has answered for the first time
                 await bus.publish_prices(prices)
 
-        async def tell_prices() -> None:
-            await venue.tell_prices(send)
-
-        tasks: list[Callable[[], Awaitable[None]]] = [venue.tend, tell_prices]
-        if settings.feed_speed:
-            tasks.append(Feed(venue, settings.feed_speed).run)
-        return Parts(reads=reads(venue), writes={trades.TOPIC: venue.snapshot}, app=app, tasks=tasks, forget=venue.forget)
+        return await assemble(settings, store, send)
 
     run("gateway", settings, build, writes=(trades.TOPIC,))
 

@@ -29,11 +29,8 @@ def reads(venue: Venue) -> dict[str, Read]:
                 await venue.settle(event, work)
 
     async def on_config(batch: Received[ConfigEvent], work: Work) -> None:
-        if batch.lost is not None:
-            await venue.forget_config(work)
-        for event in batch.events:
-            work.cause = event
-            await venue.follow(event, work)
+        # What the writer had to say again in place of lost entries is the whole configuration.
+        await venue.follow(batch.events, batch.lost is not None, work)
 
     return {
         orders.TOPIC: Read(OrderEvent, on_orders),

@@ -235,13 +235,10 @@ async def save(session: AsyncSession, book: Book, changes: Changes) -> None:
         await session.execute(_update(PRICE, "symbol"), prices)
     if changes.numbers:
         await _put_numbers(session, {"login": book.next_login, "ticket": book.next_ticket, "day": book.day, "feed": book.feed_ms})
-    if changes.rules:
-        await session.execute(delete(HALT))
-        await session.execute(delete(MANUAL))
-        if book.halts:
-            await session.execute(insert(HALT), [halt._asdict() for halt in book.halts.values()])
-        if book.manual:
-            await session.execute(insert(MANUAL), [{"login": login, "mode": int(mode)} for login, mode in book.manual.items()])
+    modes = [{"login": login, "mode": int(book.manual[login])} for login in changes.manual if login in book.manual]
+    halts = [book.halts[number]._asdict() for number in changes.halts if number in book.halts]
+    await _replace(session, MANUAL, "login", changes.manual, modes)
+    await _replace(session, HALT, "id", changes.halts, halts)
 
 
 async def answers(session: AsyncSession, keys: Iterable[str]) -> dict[str, Answer]:
@@ -315,6 +312,14 @@ async def _put_orders(
     if old:
         await session.execute(_update(table, "order"), old)
     await _insert(session, table, columns, new)
+
+
+async def _replace(session: AsyncSession, table: Table, key: str, changed: Iterable[int], rows: Sequence[Mapping[str, Any]]) -> None:
+    gone = [{"b_key": number} for number in changed]
+    if gone:
+        await session.execute(delete(table).where(table.c[key] == bindparam("b_key")), gone)
+    if rows:
+        await session.execute(insert(table), rows)
 
 
 async def _insert(session: AsyncSession, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

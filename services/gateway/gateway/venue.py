@@ -1,5 +1,6 @@
 """What the gateway asks of a trading venue. The paper venue is one; another is a module of its own that satisfies this Protocol."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from shared.contracts.config import ConfigEvent
@@ -31,12 +32,8 @@ class Venue(Protocol):
         """Carries out balance operations that settle rewards (`balance.changed`, `balance.refused`)."""
         ...
 
-    async def follow(self, change: ConfigEvent, work: Work) -> None:
-        """Takes over what the configuration says of followers' manual trading and of halts."""
-        ...
-
-    async def forget_config(self, work: Work) -> None:
-        """Drops what the configuration said so far: a snapshot of it follows."""
+    async def follow(self, changes: Sequence[ConfigEvent], afresh: bool, work: Work) -> None:
+        """Takes over what the configuration says of followers' manual trading and of halts; `afresh`: nothing said before holds."""
         ...
 
     async def snapshot(self, work: Work) -> None:

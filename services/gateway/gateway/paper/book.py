@@ -101,6 +101,29 @@ class Book:
         """Why the account's owner may not trade by hand, if so; `copied`: acts on a copied order."""
         return permits.manual_fault(self.manual.get(login, ManualTradingMode.ALLOW_ALL), copied)
 
+    def set_manual(self, login: int, mode: ManualTradingMode | None) -> None:
+        """Takes over an account's manual trading mode; None: it is no follower."""
+        if mode is None:
+            self.manual.pop(login, None)
+        else:
+            self.manual[login] = mode
+        self.changes.manual.add(login)
+
+    def set_halt(self, number: int, halt: HaltState | None) -> None:
+        """Takes over a halt; None: it was lifted."""
+        if halt is None:
+            self.halts.pop(number, None)
+        else:
+            self.halts[number] = halt
+        self.changes.halts.add(number)
+
+    def forget_rules(self) -> None:
+        """Nothing that the configuration said holds any more."""
+        self.changes.manual |= self.manual.keys()
+        self.changes.halts |= self.halts.keys()
+        self.manual.clear()
+        self.halts.clear()
+
     # What an account is worth
 
     def rate(self, account: Account, symbol: str) -> Decimal:

@@ -181,8 +181,8 @@ class Changes:
     answers: dict[str, Answer] = field(default_factory=dict)
     prices: set[str] = field(default_factory=set)
     numbers: bool = False
-    rules: bool = False
-    """Halts or manual trading modes changed."""
+    manual: set[int] = field(default_factory=set)
+    halts: set[int] = field(default_factory=set)
 
     @property
     def only_prices(self) -> bool:

@@ -1,7 +1,7 @@
 """The paper venue in motion: its book inside the gateway's transactions, the loops that tend it, and the prices that it tells."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -113,24 +113,20 @@ class PaperVenue:
         balances.settle_all(book, request.rows, known)
         await self.finish(work, book)
 
-    async def follow(self, change: ConfigEvent, work: Work) -> None:
-        if not isinstance(change, FollowerSaved | FollowerDeleted | HaltSaved):
-            return
+    async def follow(self, changes: Sequence[ConfigEvent], afresh: bool, work: Work) -> None:
         book = await self.begin(work)
-        if isinstance(change, FollowerSaved):
-            book.manual[change.follower.login] = change.follower.manual_trading_mode
-        elif isinstance(change, FollowerDeleted):
-            book.manual.pop(change.follower.login, None)
-        else:
-            _take_halt(book, change.halt)
-        book.changes.rules = True
-        await self.finish(work, book)
-
-    async def forget_config(self, work: Work) -> None:
-        book = await self.begin(work)
-        book.manual.clear()
-        book.halts.clear()
-        book.changes.rules = True
+        if afresh:
+            book.forget_rules()
+        for change in changes:
+            match change:
+                case FollowerSaved():
+                    book.set_manual(change.follower.login, change.follower.manual_trading_mode)
+                case FollowerDeleted():
+                    book.set_manual(change.follower.login, None)
+                case HaltSaved():
+                    _take_halt(book, change.halt)
+                case _:
+                    continue
         await self.finish(work, book)
 
     async def snapshot(self, work: Work) -> None:
@@ -225,7 +221,4 @@ def held(book: Book, login: int, request: str = "") -> list[AccountPositions]:
 
 
 def _take_halt(book: Book, halt: Halt) -> None:
-    if halt.active:
-        book.halts[halt.id] = HaltState(halt.id, halt.scope, halt.key, halt.mode)
-    else:
-        book.halts.pop(halt.id, None)
+    book.set_halt(halt.id, HaltState(halt.id, halt.scope, halt.key, halt.mode) if halt.active else None)
