@@ -33,6 +33,7 @@ from shared.contracts.trades import (
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
+from sqlalchemy.event import listen
 
 MASTER, PAYOUT, FOLLOWER, DEMO_FOLLOWER, OWN_FOLLOWER, EURO_ACCOUNT = 100001, 100001, 100002, 100003, 100004, 100005
 FOLLOWER_OF = {7: FOLLOWER, 8: DEMO_FOLLOWER, 9: OWN_FOLLOWER}
@@ -42,6 +43,22 @@ WRITTEN: TypeAdapter[Any] = TypeAdapter(rewards.RewardEvent)
 
 def dec(value: str | int) -> Decimal:
     return Decimal(value)
+
+
+def account_row(login: int, customer: int, mode: Any = "REAL", currency: str = "USD", equity: str = "10000") -> AccountRow:
+    money = Decimal(equity)
+    return AccountRow(login, customer, "group", mode, currency, 100, money, ZERO, money, ZERO, money, 0)
+
+
+def subscribed(subscription: int, follower: int, created_ms: int = 1, **fields: Any) -> SubscriptionSaved:
+    head = {"id": subscription, "master_login": MASTER, "follower_login": follower, "created_ms": created_ms, "updated_ms": created_ms}
+    return SubscriptionSaved(subscription=Subscription(**head | fields))
+
+
+def carried_out(request: BalanceOrderRow, operation_id: int) -> BalanceRow:
+    """The venue's answer to a request that it carried out."""
+    head = (operation_id, request.login, request.operation, request.amount, request.currency, request.reason)
+    return BalanceRow(*head, request.client_id, request.api_data, ZERO, ZERO, ZERO)
 
 
 class World:
@@ -56,7 +73,10 @@ class World:
         self.standing: dict[int, str] = {}
         self.store: Store
         self.service: Rewards
+        self.venue_now = 0
+        """The venue's clock; 0: the same as ours."""
         self._numbers = 0
+        self._done = 0
 
     @classmethod
     async def open(cls, folder: Path, now: int = 10_000_000, url: str = "", **settings: Any) -> "World":
@@ -66,7 +86,10 @@ class World:
         return world
 
     async def _start(self, settings: dict[str, Any]) -> None:
-        self.store = Store(create_engine(self.url), "rewards", lambda: self.now, {rewards.TOPIC: rewards.TOPIC})
+        engine = create_engine(self.url)
+        if engine.dialect.name == "sqlite":  # a test's store need not survive a loss of power
+            listen(engine.sync_engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF").close())
+        self.store = Store(engine, "rewards", lambda: self.now, {rewards.TOPIC: rewards.TOPIC})
         await self.store.open()
         self.service = Rewards(RewardsSettings(**settings))
         self.store.on_rollback.append(self.service.forget)
@@ -90,18 +113,14 @@ class World:
         await self.config(MasterSaved(master=Master(id=1, login=MASTER, customer_id=1, created_ms=1, updated_ms=1)))
 
     async def account(self, login: int, customer: int, mode: Any = "REAL", currency: str = "USD", equity: str = "10000") -> None:
-        money = Decimal(equity)
-        row = AccountRow(login, customer, "group", mode, currency, 100, money, ZERO, money, ZERO, money, 0)
-        await self.trades(AccountsOpened.of([row]))
+        await self.trades(AccountsOpened.of([account_row(login, customer, mode, currency, equity)]))
 
     async def policy(self, **fields: Any) -> None:
         figures: dict[str, Any] = {"id": 1, "master_id": 1, "master_login": MASTER, "currency": "USD", "payout_account_login": PAYOUT}
         await self.config(PolicySaved(policy=RewardPolicy(**figures | fields)))
 
     async def subscribe(self, subscription: int, created_ms: int = 1, follower: int = 0, **fields: Any) -> None:
-        login = follower or FOLLOWER_OF[subscription]
-        head = {"id": subscription, "master_login": MASTER, "follower_login": login, "created_ms": created_ms, "updated_ms": created_ms}
-        await self.config(SubscriptionSaved(subscription=Subscription(**head | fields)))
+        await self.config(subscribed(subscription, follower or FOLLOWER_OF[subscription], created_ms, **fields))
 
     async def unsubscribe(self, subscription: int, at_ms: int) -> None:
         state = Subscription(id=subscription, master_login=MASTER, follower_login=FOLLOWER_OF[subscription], version=99)
@@ -151,9 +170,7 @@ class World:
             return await self.service.known(work)
 
     async def carried_out(self, request: BalanceOrderRow, operation_id: int) -> None:
-        head = (operation_id, request.login, request.operation, request.amount, request.currency, request.reason)
-        row = BalanceRow(*head, request.client_id, request.api_data, ZERO, ZERO, ZERO)
-        await self.trades(BalancesChanged.of([row]))
+        await self.trades(BalancesChanged.of([carried_out(request, operation_id)]))
 
     async def refused(self, request: BalanceOrderRow, final: bool) -> None:
         reason = "ACCOUNT_NOT_FOUND" if final else "NOT_ENOUGH_MONEY"
@@ -169,23 +186,21 @@ class World:
 
     async def settle_all(self) -> None:
         """A venue that carries out everything that was asked, in order."""
-        done = getattr(self, "_done", 0)
-        while done < len(self.requests):
-            request = self.requests[done]
-            done += 1
-            await self.carried_out(request, operation_id=7000 + done)
-        self._done = done
+        while self._done < len(self.requests):
+            asked, first = self.requests[self._done :], self._done
+            self._done = len(self.requests)
+            await self.trades(BalancesChanged.of([carried_out(request, 7001 + first + number) for number, request in enumerate(asked)]))
 
     # --- how it is handed over --------------------------------------------------------------------------------------------------
 
-    async def config(self, event: Event) -> None:
+    async def config(self, *events: Event) -> None:
         async with self.store.work() as work:
-            await self.service.on_config(self._batch(config.TOPIC, event), work)
+            await self.service.on_config(self._batch(config.TOPIC, *events), work)
         await self._read()
 
-    async def trades(self, event: Event) -> None:
+    async def trades(self, *events: Event) -> None:
         async with self.store.work() as work:
-            await self.service.on_trades(self._batch(trades.TOPIC, event), work)
+            await self.service.on_trades(self._batch(trades.TOPIC, *events), work)
         await self._read()
 
     async def tick(self, caught_up: bool = True) -> None:
@@ -200,8 +215,8 @@ class World:
             await self.service.snapshot(work)
         await self._read()
 
-    def _batch(self, topic: str, event: Event) -> Received[Any]:
-        return Received(topic, 1, "test", self.now, (event,))
+    def _batch(self, topic: str, *events: Event) -> Received[Any]:
+        return Received(topic, 1, "test", self.venue_now or self.now, events)
 
     async def _read(self) -> None:
         """Reads on in what the service wrote, from its own outbox, as any reader would."""

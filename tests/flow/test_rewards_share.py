@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rewards import ledger, store, tables
 from shared.contracts.rewards import AccrualState
-from shared.contracts.trades import BalanceRow, BalancesChanged
+from shared.contracts.trades import AccountsOpened, BalanceRow, BalancesChanged
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DatabaseError
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, dec
+from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, account_row, dec, subscribed
 
 pytestmark = pytest.mark.anyio
 
@@ -292,9 +292,8 @@ async def test_the_journal_is_append_only_chained_and_never_unbalanced(world: Wo
 
 async def test_a_fan_out_of_500_closes_is_one_event_of_accruals(world: World) -> None:
     await world.policy(reward_type=3, fee_percent=dec("10"))
-    for subscription in range(1000, 1500):
-        await world.account(subscription + 100_000, 5000 + subscription)
-        await world.subscribe(subscription, follower=subscription + 100_000)
+    await world.trades(AccountsOpened.of([account_row(number + 100_000, 5000 + number) for number in range(1000, 1500)]))
+    await world.config(*[subscribed(number, number + 100_000) for number in range(1000, 1500)])
     await world.closed_many([(subscription, 50_000 + subscription, Decimal(subscription)) for subscription in range(1000, 1500)])
     assert len(world.accruals) == len({row.id for row in world.accruals.values()}) == 500
     assert sum(row.fee_amount for row in world.accruals.values()) == dec("62475.0")  # 10 % of 1000 + .. + 1499 = 624750

@@ -204,7 +204,7 @@ class Settlement:
             changes_.postings.append((accrual.id, "convert", postings))
         accrual.payout_amount, accrual.payout_currency = conversion.paid.amount, currency
         if rate is not None:
-            accrual.inputs = _with_payout(accrual.inputs, rate, conversion.difference)
+            accrual.inputs = _with_payout(accrual.inputs, rate, conversion)
         accrual.tries = 1
         if conversion.paid.amount:
             accrual.phase = Phase.IN_SENT
@@ -344,14 +344,15 @@ def set_refund_payout(refund: Accrual, original: Accrual) -> None:
         refund.inputs = decide.inputs_json(json.loads(refund.inputs) | {"payout": payout})
 
 
-def _with_payout(inputs: str, rate: Rate, difference: int) -> str:
-    """Inputs with the rate that a payout was converted at, and the minor units of the charge that rounding kept."""
+def _with_payout(inputs: str, rate: Rate, conversion: decide.Conversion) -> str:
+    """Inputs with what was converted for the payout, at which rate, and the minor units of it that rounding kept."""
     payout = {
+        "amount": decide.text(conversion.charged.amount),
         "from": rate.source,
         "to": rate.target,
         "rate": decide.text(rate.rate),
         "seen": rate.seen,
         "time": rate.time_ms,
-        "rounding": difference,
+        "rounding": conversion.difference,
     }
     return decide.inputs_json(json.loads(inputs) | {"payout": payout})

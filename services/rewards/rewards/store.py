@@ -219,6 +219,13 @@ async def accruals_to_tell(session: AsyncSession, since_ms: int, after: int) -> 
     return [Accrual(*row) for row in (await session.execute(statement)).all()]
 
 
+async def accruals_after(session: AsyncSession, after: int) -> list[Accrual]:
+    """All accruals, some at a time, by id."""
+    table = tables.accrual
+    statement = select(*ACCRUAL_COLUMNS).where(table.c.id > after).order_by(table.c.id).limit(CHUNK)
+    return [Accrual(*row) for row in (await session.execute(statement)).all()]
+
+
 async def last_entry(session: AsyncSession) -> ledger.Entry | None:
     row = (await session.execute(select(tables.journal).order_by(tables.journal.c.sequence.desc()).limit(1))).first()
     return ledger.Entry(*row) if row else None

@@ -1,0 +1,198 @@
+"""Recomputes everything that the rewards store claims, and names what is different.
+
+python -m rewards.verify [URL]      prints the first difference; exits with 1 when there is one
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from shared.ids import reward_client_id
+from shared.money import Money
+from shared.store.engine import READ_ONLY, create_engine
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from rewards import decide, ledger, recompute, store, tables
+from rewards.decide import Accrual
+from rewards.ledger import Entry
+from rewards.settings import RewardsSettings
+from rewards.settle import TAKEN, Phase
+
+PAGE = 1000
+Balances = dict[tuple[str, str], int]
+
+
+class Difference(NamedTuple):
+    """One thing that is not as it has to be: which check found it, where, and what."""
+
+    check: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.where}: {self.what}"
+
+
+class Operation(NamedTuple):
+    """A balance operation that the venue has to have carried out, once, by this store's account."""
+
+    client_id: str
+    login: int
+    operation: str
+    amount: Decimal
+    currency: str
+    operation_id: int
+
+
+async def verify(session: AsyncSession) -> Difference | None:
+    """The first difference: in the chain, the balances, the accruals against journal, inputs and trades. None: everything agrees."""
+    last: Entry | None = None
+    whole: Balances = defaultdict(int)
+    by_accrual: dict[int, Balances] = {}
+    async for entry in _journal(session):
+        wrong = _chain(last, entry)
+        if wrong:
+            return Difference("chain", f"entry {entry.sequence}", wrong)
+        own = by_accrual.setdefault(entry.accrual, defaultdict(int))
+        for (account, currency), amount in ledger.fold([entry]).items():
+            whole[account, currency] += amount
+            own[account, currency] += amount
+        last = entry
+    wrong_balance = _balances(whole, await store.balances(session))
+    if wrong_balance is not None:
+        return wrong_balance
+    async for accrual in _accruals(session):
+        wrong = _against_journal(accrual, by_accrual.pop(accrual.id, {})) or recompute.difference(accrual)
+        wrong = wrong or await _against_trades(session, accrual)
+        if wrong:
+            return Difference("accrual", f"{accrual.id} ({accrual.key})", wrong)
+    if by_accrual:
+        return Difference("journal", f"accrual {min(by_accrual)}", "has entries, but there is no such accrual")
+    return await _each_deal_once(session)
+
+
+async def operations(session: AsyncSession) -> AsyncIterator[Operation]:
+    """What the venue's own record of balance operations with a reward's id has to be, for a comparison with it."""
+    async for accrual in _accruals(session):
+        if Phase(accrual.phase) in TAKEN and not (accrual.is_refund and accrual.withheld):
+            login = accrual.payout_account_login if accrual.is_refund else accrual.follower_login
+            charge = accrual.charge
+            out = reward_client_id(accrual.id, "out")
+            yield Operation(out, login, "OP_BALANCE_OUT", charge.amount, charge.currency, accrual.charge_order)
+        login, amount = decide.payee(accrual)
+        if accrual.phase == Phase.DONE and amount.amount:
+            into = reward_client_id(accrual.id, "in")
+            yield Operation(into, login, "OP_BALANCE_IN", amount.amount, amount.currency, accrual.payout_order)
+
+
+async def _journal(session: AsyncSession) -> AsyncIterator[Entry]:
+    after = 0
+    while True:
+        statement = select(tables.journal).where(tables.journal.c.sequence > after).order_by(tables.journal.c.sequence).limit(PAGE)
+        rows = [Entry(*row) for row in (await session.execute(statement)).all()]
+        for row in rows:
+            yield row
+        if not rows:
+            return
+        after = rows[-1].sequence
+
+
+async def _accruals(session: AsyncSession) -> AsyncIterator[Accrual]:
+    after = 0
+    while rows := await store.accruals_after(session, after):
+        for row in rows:
+            yield row
+        after = rows[-1].id
+
+
+def _chain(last: Entry | None, entry: Entry) -> str:
+    wanted = last.sequence + 1 if last else 1
+    if entry.sequence != wanted:
+        return f"follows {wanted - 1}: entries are missing"
+    if entry.previous != (last.hash if last else ledger.GENESIS):
+        return "does not follow the entry before it"
+    if ledger.digest(entry) != entry.hash:
+        return "its hash is not that of its content"
+    return ""
+
+
+def _balances(folded: Balances, kept: Balances) -> Difference | None:
+    for key in sorted(folded.keys() | kept.keys()):
+        if folded.get(key, 0) != kept.get(key, 0):
+            return Difference("balance", " ".join(key), f"kept as {kept.get(key, 0)}, the journal gives {folded.get(key, 0)}")
+    for currency, total in ledger.sums(folded).items():
+        if total:
+            return Difference("balance", currency, f"all accounts together come to {total}, not 0")
+    return None
+
+
+def _against_journal(accrual: Accrual, booked: Balances) -> str:
+    """Whether what was booked for an accrual is what its phase says: the payer's side, the payee's, and what is parked."""
+    phase = Phase(accrual.phase)
+    login, due = decide.payee(accrual)
+    payee = ledger.follower(login) if accrual.is_refund else ledger.payout(login)
+    wanted: dict[tuple[str, str], int] = {}
+    if phase in TAKEN and not (accrual.is_refund and accrual.withheld):
+        source = ledger.payout(accrual.payout_account_login) if accrual.is_refund else ledger.follower(accrual.follower_login)
+        wanted[source, accrual.charge.currency] = -accrual.charge.minor()
+    if phase == Phase.DONE and due.amount:
+        wanted[payee, due.currency] = due.minor()
+    if phase == Phase.PARKED:
+        wanted[ledger.suspense(login), due.currency] = due.minor()
+    outside = ("follower:", "payout:", "suspense:")
+    found = {key: amount for key, amount in booked.items() if amount and key[0].startswith(outside)}
+    if found != wanted:
+        return f"phase {phase} with {found} booked, not {wanted}"
+    if phase == Phase.DONE and accrual.withheld and not accrual.is_refund:
+        kept = Money.from_minor(booked.get((ledger.held(accrual.follower_login), accrual.currency), 0), accrual.currency)
+        if kept.amount != accrual.fee_amount - (accrual.pay_amount or 0):
+            return f"{kept} of it is held still"
+    return ""
+
+
+async def _against_trades(session: AsyncSession, accrual: Accrual) -> str:
+    """Whether every closing deal in the inputs was told so by the venue."""
+    claimed = recompute.slices(json.loads(accrual.inputs).get("trades", []))
+    told = await store.trades_of(session, {one.order for one in claimed})
+    known = {(trade.order, trade.deal): trade.slice for trades in told.values() for trade in trades}
+    for one in claimed:
+        if known.get((one.order, one.deal)) != one:
+            return f"deal {one.deal} of order {one.order} is not in the trades as its inputs say"
+    return ""
+
+
+async def _each_deal_once(session: AsyncSession) -> Difference | None:
+    """Whether any deal was counted twice by the same reward type of a subscription."""
+    seen: Counter[tuple[int, int, int, int]] = Counter()
+    async for accrual in _accruals(session):
+        for row in json.loads(accrual.inputs).get("trades", []):
+            key = (accrual.subscription_id, accrual.reward_type, row[0], row[1])
+            seen[key] += 1
+            if seen[key] > 1:
+                return Difference("twice", f"deal {row[1]} of order {row[0]}", f"counted again by accrual {accrual.id}")
+    return None
+
+
+async def verify_store(url: str) -> Difference | None:
+    """`verify` on a store by its URL."""
+    engine = create_engine(url)
+    try:
+        async with AsyncSession(engine.execution_options(**READ_ONLY)) as session:
+            return await verify(session)
+    finally:
+        await engine.dispose()
+
+
+def main(arguments: list[str]) -> int:
+    found = asyncio.run(verify_store(arguments[0] if arguments else RewardsSettings().database("rewards")))
+    sys.stdout.write(f"{found or 'rewards: everything agrees'}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
