@@ -1,9 +1,11 @@
 """The stats service's handlers on a real store: what a venue tells becomes what the marketplace shows."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 from shared.contracts import config, stats, trades
@@ -433,3 +435,31 @@ async def test_the_services_parts_on_the_numbered_log(tmp_path: Path) -> None:
     assert (month["roi"], month["pnl"], month["win_rate"], month["pnl_history"][-1]) == ("1.2340", "12.34", "100.0000", "12.34")
     assert entries[-1]["after"][trades.TOPIC] == 3
     await net.close()
+
+
+async def test_sharpe_and_sortino_by_the_days_of_a_year(tmp_path: Path) -> None:
+    """28 days from a Monday, +10 on each Wednesday, -4 on each Saturday, of 1000: the textbook by 365 days, and by 252 without weekends."""
+    for year in (365, 252):
+        folder = tmp_path / str(year)
+        folder.mkdir()
+        equity, returns = 1000.0, []
+        async with open_world(folder, stats_year_days=year) as world:
+            await world.opened(1, "1000")
+            await world.master(1)
+            for day in range(28):
+                world.now = MONDAY + day * DAY + HOUR
+                net = {2: 10, 5: -4}.get(day % 7, 0)
+                if net:
+                    await world.closed(1, str(net))
+                if year == 365 or day % 7 < 5:
+                    returns.append(net / equity)
+                equity += net
+            await world.turn()
+            details = await world.details(1)
+        factor = math.sqrt(year)
+        assert details["sharpe_ratio"] == Decimal(str(round(mean(returns) / stdev(returns) * factor, 4)))
+        if year == 365:
+            downside = math.sqrt(sum(min(one, 0) ** 2 for one in returns) / len(returns))
+            assert details["sortino_ratio"] == Decimal(str(round(mean(returns) / downside * factor, 4)))
+        else:
+            assert details["sortino_ratio"] is None  # the losses were at weekends
