@@ -103,7 +103,7 @@ class Figures:
             equity=_money(account["equity"], account["currency"]),
             trades=int(stats.get("trades") or 0),
             followers=int(row.get("followers") or 0),
-            roi=f"{Decimal(stats.get('roi') or 0):.2f}",
+            roi=f"{Decimal(stats.get('roi') or 0):z.2f}",
             rewards_paid=", ".join(_money(amount, currency) for currency, amount in sorted(paid.items())) or "-",
         )
 

@@ -234,6 +234,29 @@ def replay_command(
         raise typer.Exit(1)
 
 
+@app.command("verify")
+def verify_command(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Recompute what the rewards service claims (journal, balances, accruals) and compare it with the venue's own record of operations.
+
+    Names the first difference, with exit code 1. The stack may run meanwhile.
+
+    Example: lockstep verify --home /tmp/try
+    """
+    from lockstep.stores import stores
+    from lockstep.verify import verified
+
+    by_service = {store.service: store for store in stores(home_of(home)) if store.exists()}
+    if not {"rewards", "gateway"} <= by_service.keys():
+        raise StackError(f"there are no stores in {home_of(home).path}: start the stack once, or give --home")
+    found = asyncio.run(verified(by_service["rewards"], by_service["gateway"]))
+    if as_json:
+        print(json.dumps(found._asdict(), indent=2))
+    else:
+        print(found.difference or f"everything agrees; {found.operations} balance operations are on the venue as they are claimed")
+    if found.difference:
+        raise typer.Exit(1)
+
+
 FileOption = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, readable=True)]
 
 
