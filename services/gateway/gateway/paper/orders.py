@@ -23,8 +23,11 @@ from shared.symbols import BUY
 from gateway import decide
 from gateway.decide import DAY_MS, NONE, Quote, Refused
 from gateway.paper.book import Book, Opening, add, divide, multiply
+from gateway.paper.market import GROUPS
 from gateway.paper.records import Account, Kind, Pending, Position
 from gateway.paper.triggers import Hit
+
+CURRENCIES = {group.currency for group in GROUPS.values()}
 
 
 class Placing(NamedTuple):
@@ -237,13 +240,13 @@ def _within(order: Pending, quote: Quote) -> bool:
 
 def _exposed(book: Book, symbol: str) -> list[int]:
     """Accounts whose equity depends on a symbol's price: its holders, and those whose profits are converted by it."""
+    market = book.market
     logins = dict.fromkeys(book.holders[symbol])
     for name, held_by in book.holders.items():
-        quote_currency = book.market.symbols[name].quote_currency
-        for login in held_by if name != symbol else ():
-            currency = book.accounts[login].currency
-            if currency != quote_currency and any(step.symbol == symbol for step in book.market.path(quote_currency, currency)):
-                logins[login] = None
+        source = market.symbols[name].quote_currency
+        converted = {target for target in CURRENCIES if any(step.symbol == symbol for step in market.path(source, target))}
+        if converted and name != symbol:
+            logins.update(dict.fromkeys(login for login in held_by if book.accounts[login].currency in converted))
     return list(logins)
 
 
