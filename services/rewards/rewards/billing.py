@@ -1,6 +1,6 @@
 """Billing by periods: each subscription's steps in the order of their instants, each once, each when everything before it is known."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,31 +45,33 @@ class Billing:
         """The venue has spoken, and nothing that it said before is unknown any more."""
         self._heard_ms = max(self._heard_ms, sent_ms)
 
-    async def wake(self, work: Work, known: Known, subscriptions: Iterable[int]) -> None:
+    async def wake(self, work: Work, known: Known, subscriptions: Sequence[int]) -> None:
         """Looks again at subscriptions whose terms may have changed; opens the books of reward types that are new to them."""
-        ids = list(subscriptions)
         fresh: list[Line] = []
-        for subscription in (known.subscriptions[one] for one in ids):
+        for subscription in (known.subscriptions[one] for one in subscriptions):
             cursors = known.cursors.setdefault(subscription.id, {})
             for version in known.master(subscription.master_login).policies:
                 policy = billed_by_period(version.policy)
-                if policy is None or policy.reward_type in cursors:
-                    continue
-                cursors[policy.reward_type] = subscription.created_ms
-                fresh.append(Line(subscription.id, policy.reward_type, subscription.created_ms))
-                if policy.reward_type == RewardType.PERFORMANCE_FEE_HWM:
-                    await self._begin_mark(work, known, subscription)
+                if policy is not None and policy.reward_type not in cursors:
+                    cursors[policy.reward_type] = subscription.created_ms
+                    fresh.append(Line(subscription.id, policy.reward_type, subscription.created_ms))
         await records.add_lines(work.session, fresh)
-        await records.wake(work.session, ids)
+        await records.wake(work.session, subscriptions)
+        performing = [known.subscriptions[one.subscription_id] for one in fresh if one.reward_type == RewardType.PERFORMANCE_FEE_HWM]
+        await self._begin_marks(work, known, performing)
 
-    async def _begin_mark(self, work: Work, known: Known, subscription: Subscription) -> None:
+    async def _begin_marks(self, work: Work, known: Known, subscriptions: Sequence[Subscription]) -> None:
         """The mark of a follower and a master, at the value of now; one that they had before goes on."""
-        pair = (subscription.follower_login, subscription.master_login)
-        if await records.mark_of(work.session, pair) is not None:
-            return
-        policy = terms_at(subscription, known.master(subscription.master_login), RewardType.PERFORMANCE_FEE_HWM, subscription.created_ms)
-        basis = reckoning.basis_of(policy, self._settings) if policy else self._settings.hwm_basis
-        await records.save_marks(work.session, {pair: marks.begin(basis, known.equity(subscription.follower_login))})
+        by_pair = {(one.follower_login, one.master_login): one for one in subscriptions}
+        there = (await records.material(work.session, {}, by_pair)).marks
+        fresh = {}
+        for pair, subscription in by_pair.items():
+            master = known.master(subscription.master_login)
+            policy = terms_at(subscription, master, RewardType.PERFORMANCE_FEE_HWM, subscription.created_ms)
+            basis = reckoning.basis_of(policy, self._settings) if policy else self._settings.hwm_basis
+            if pair not in there:
+                fresh[pair] = marks.begin(basis, known.equity(subscription.follower_login))
+        await records.save_marks(work.session, fresh)
 
     async def flows(self, work: Work, known: Known, rows: Sequence[BalanceRow], time_ms: int) -> None:
         """Deposits and withdrawals of followers: no profit, and a move of the equity bases' marks."""
@@ -110,6 +112,7 @@ class Billing:
         done = 0
         for subscription in subscriptions:
             done += await self._bill(work, known, material, subscription, lines[subscription.id], clock, changes)
+        await self._settlement.begin_waiting(work, known, changes)
         await records.save_marks(work.session, material.marks)
         await records.save_lines(work.session, [line for some in lines.values() for line in some])
         return done > 0
@@ -154,27 +157,28 @@ class Billing:
                     desk.skip_performance(step)
                 line.cursor_ms, line.open_from_ms = step.end, None
             case "prepay":
-                accrual = desk.prepaid(step)
-                await self._settlement.begin(work, known, [accrual], changes)
+                changes.waiting.append(desk.prepaid(step))
                 line.cursor_ms, line.open_from_ms = step.end, step.start
             case "stop":
+                await self._settlement.begin_waiting(work, known, changes)
                 await refund_prepaid(work, self._settlement, known, subscription, step, changes)
                 line.cursor_ms, line.open_from_ms = step.at_ms, None
             case "close" if step.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
                 await net_period(work, self._settlement, known, subscription, step, changes)
                 line.cursor_ms = step.end
             case "close":
-                await self._settlement.begin(work, known, [desk.closed(step)], changes)
+                changes.waiting.append(desk.closed(step))
                 line.cursor_ms = step.end
 
     async def standings(self, work: Work, known: Known) -> None:
         """Tells whose prepaid fee has been unpaid for too long, and who has paid since."""
         before = await store.standings(work.session)
         now: dict[int, StandingRow] = {}
-        for debt in await records.debts(work.session):
+        overdue = work.now - round(self._settings.past_due_grace_s * 1000)
+        for debt in await records.debts(work.session, overdue):
             subscription = known.subscriptions[debt.subscription]
             owed_s = (work.now - debt.since_ms) / 1000
-            if owed_s < self._settings.past_due_grace_s or subscription.gone_ms is not None:
+            if subscription.gone_ms is not None:
                 continue
             standing: Any = "disabled" if owed_s >= self._settings.past_due_disable_s else "close_only"
             logins = (subscription.follower_login, subscription.master_login)

@@ -57,81 +57,33 @@ class Rewards:
     async def on_config(self, batch: Received[ConfigEvent], work: Work) -> None:
         """Who follows whom, by which policy, since when."""
         known = await self.known(work)
+        masters: dict[int, Master] = {}
+        subscriptions: dict[int, Subscription] = {}
         for event in batch.events:
-            work.cause = event
             match event:
                 case config.MasterSaved(master=state):
-                    await self._master_saved(known, state, work)
+                    master = _master_saved(known, state)
+                    masters |= {master.login: master} if master else {}
                 case config.MasterDeleted(master=state):
-                    await self._master_gone(known, state, event.time, work)
+                    master = known.master(state.login)
+                    master.gone_ms = master.gone_ms or event.time or state.updated_ms
+                    masters[master.login] = master
+                case config.PolicySaved(policy=state) | config.PolicyDeleted(policy=state):
+                    gone_ms = (event.time or state.updated_ms) if isinstance(event, config.PolicyDeleted) else None
+                    masters |= {state.master_login: known.master(state.master_login)} if _policy_saved(known, state, gone_ms) else {}
                 case config.SubscriptionSaved(subscription=state):
-                    await self._subscription_saved(known, state, work)
-                case config.SubscriptionDeleted(subscription=state):
-                    await self._subscription_gone(known, state, event.time, work)
-                case config.PolicySaved(policy=state):
-                    await self._policy_saved(known, state, None, work)
-                case config.PolicyDeleted(policy=state):
-                    await self._policy_saved(known, state, event.time or state.updated_ms, work)
+                    subscription = _subscription_saved(known, state, work.now)
+                    subscriptions |= {subscription.id: subscription} if subscription else {}
+                case config.SubscriptionDeleted(subscription=state) if state.id in known.subscriptions:
+                    subscription = known.subscriptions[state.id]
+                    subscription.gone_ms = subscription.gone_ms or event.time or state.updated_ms
+                    subscriptions[subscription.id] = subscription
                 case _:
                     pass
-
-    async def _master_saved(self, known: Known, state: config.Master, work: Work) -> None:
-        master = known.masters.get(state.login)
-        if master is None or master.id != state.id:
-            fresh = Master(state.login, state.id, state.customer_id, 0)
-            if master is not None:  # the login was a master before: what was agreed with that one ended with it
-                fresh.policies = master.policies
-                fresh.running = master.running
-                if master.gone_ms is not None:
-                    fresh.running.set(master.gone_ms, False)
-                    fresh.running.set(max(state.created_ms, master.gone_ms + 1), True)
-            master = known.masters[state.login] = fresh
-        if state.version <= master.version:
-            return
-        master.version, master.customer_id = state.version, state.customer_id
-        master.running.set(state.updated_ms or state.created_ms, bool(state.enabled))
-        await store.save_master(work.session, master)
-        await self.billing.wake(work, known, known.by_master.get(master.login, ()))
-
-    async def _master_gone(self, known: Known, state: config.Master, time_ms: int, work: Work) -> None:
-        master = known.master(state.login)
-        if master.gone_ms is None:
-            master.gone_ms = time_ms or state.updated_ms
-            await store.save_master(work.session, master)
-            await self.billing.wake(work, known, known.by_master.get(master.login, ()))
-
-    async def _subscription_saved(self, known: Known, state: config.Subscription, work: Work) -> None:
-        subscription = known.subscriptions.get(state.id)
-        if subscription is None:
-            created = state.created_ms or work.now
-            subscription = Subscription(state.id, state.master_login, state.follower_login, 0, created)
-            known.add(subscription)
-        if state.version <= subscription.version:
-            return
-        subscription.version = state.version
-        active = bool(state.enabled) and state.status == SubscriptionStatus.ACTIVE
-        subscription.active.set(state.updated_ms or subscription.created_ms, active)
-        await store.save_subscription(work.session, subscription)
-        await self.billing.wake(work, known, [subscription.id])
-
-    async def _subscription_gone(self, known: Known, state: config.Subscription, time_ms: int, work: Work) -> None:
-        subscription = known.subscriptions.get(state.id)
-        if subscription is not None and subscription.gone_ms is None:
-            subscription.gone_ms = time_ms or state.updated_ms
-            await store.save_subscription(work.session, subscription)
-            await self.billing.wake(work, known, [subscription.id])
-
-    async def _policy_saved(self, known: Known, state: config.RewardPolicy, gone_ms: int | None, work: Work) -> None:
-        master = known.master(state.master_login)
-        versions = {version.policy.version: version for version in master.policies if version.policy.id == state.id}
-        if gone_ms is None and state.version in versions:
-            return
-        versions.setdefault(state.version, Version(state, None))
-        if gone_ms is not None:
-            versions = {number: version._replace(gone_ms=version.gone_ms or gone_ms) for number, version in versions.items()}
-        master.policies = [one for one in master.policies if one.policy.id != state.id] + list(versions.values())
-        await store.save_master(work.session, master)
-        await self.billing.wake(work, known, known.by_master.get(master.login, ()))
+        await store.save_masters(work.session, masters.values())
+        await store.save_subscriptions(work.session, subscriptions.values())
+        woken = set(subscriptions).union(*(known.by_master.get(login, ()) for login in masters))
+        await self.billing.wake(work, known, sorted(woken))
 
     # --- the venue -------------------------------------------------------------------------------------------------------------
 
@@ -296,6 +248,52 @@ class Rewards:
         standings = await self.billing.all_standings(work, known)
         if standings:
             work.emit(TOPIC, StandingsChanged.of(standings))
+
+
+def _master_saved(known: Known, state: config.Master) -> Master | None:
+    """The master as it is now; None when that is no news."""
+    master = known.masters.get(state.login)
+    if master is None or master.id != state.id:
+        fresh = Master(state.login, state.id, state.customer_id, 0)
+        if master is not None:  # the login was a master before: what was agreed with that one ended with it
+            fresh.policies = master.policies
+            fresh.running = master.running
+            if master.gone_ms is not None:
+                fresh.running.set(master.gone_ms, False)
+                fresh.running.set(max(state.created_ms, master.gone_ms + 1), True)
+        master = known.masters[state.login] = fresh
+    if state.version <= master.version:
+        return None
+    master.version, master.customer_id = state.version, state.customer_id
+    master.running.set(state.updated_ms or state.created_ms, bool(state.enabled))
+    return master
+
+
+def _policy_saved(known: Known, state: config.RewardPolicy, gone_ms: int | None) -> bool:
+    """Keeps a version of a policy, or that the policy is gone; answers whether that is news."""
+    master = known.master(state.master_login)
+    versions = {version.policy.version: version for version in master.policies if version.policy.id == state.id}
+    if gone_ms is None and state.version in versions:
+        return False
+    versions.setdefault(state.version, Version(state, None))
+    if gone_ms is not None:
+        versions = {number: version._replace(gone_ms=version.gone_ms or gone_ms) for number, version in versions.items()}
+    master.policies = [one for one in master.policies if one.policy.id != state.id] + list(versions.values())
+    return True
+
+
+def _subscription_saved(known: Known, state: config.Subscription, now: int) -> Subscription | None:
+    """The subscription as it is now; None when that is no news."""
+    subscription = known.subscriptions.get(state.id)
+    if subscription is None:
+        subscription = Subscription(state.id, state.master_login, state.follower_login, 0, state.created_ms or now)
+        known.add(subscription)
+    if state.version <= subscription.version:
+        return None
+    subscription.version = state.version
+    active = bool(state.enabled) and state.status == SubscriptionStatus.ACTIVE
+    subscription.active.set(state.updated_ms or subscription.created_ms, active)
+    return subscription
 
 
 def _copies(known: Known, rows: list[tuple[Row, str]]) -> list[tuple[Row, Subscription]]:

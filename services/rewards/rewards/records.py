@@ -117,10 +117,6 @@ async def save_marks(session: AsyncSession, marks: dict[Pair, Mark]) -> None:
     await put(session, tables.mark, rows)
 
 
-async def mark_of(session: AsyncSession, pair: Pair) -> Mark | None:
-    return (await material(session, {}, [pair])).marks.get(pair)
-
-
 async def add_flows(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
     """Deposits and withdrawals; one that is told again is the same one."""
     if rows:
@@ -139,11 +135,13 @@ class Debt(NamedTuple):
     since_ms: int
 
 
-async def debts(session: AsyncSession) -> list[Debt]:
-    """Subscriptions with prepaid fees that are not paid, oldest unpaid one first told."""
+async def debts(session: AsyncSession, until_ms: int) -> list[Debt]:
+    """Subscriptions with prepaid fees of `until_ms` or before that are not paid, and no later one that is."""
     table = tables.accrual
     of_type = (table.c.reward_type == RewardType.SUBSCRIPTION_FEE, table.c.fee_amount > 0)
-    statement = select(table.c.subscription_id, table.c.id, table.c.created_ms).where(*of_type, table.c.phase.in_(UNPAID))
+    statement = select(table.c.subscription_id, table.c.id, table.c.created_ms).where(
+        *of_type, table.c.phase.in_(UNPAID), table.c.created_ms <= until_ms
+    )
     unpaid = (await session.execute(statement.order_by(table.c.created_ms))).all()
     paid: dict[int, int] = {}
     for some in chunks({row.subscription_id for row in unpaid}):

@@ -60,6 +60,8 @@ class Changes:
         self.accruals: dict[int, Accrual] = {}
         self.fresh: dict[str, Accrual] = {}
         """By key, those of them that are not in the store yet."""
+        self.waiting: list[Accrual] = []
+        """New ones that settlement has not begun yet, in their order."""
         self.postings: list[tuple[int, str, list[Posting]]] = []
         self.requests: list[BalanceOrderRow] = []
         self.sharing: dict[int, tuple[Decimal, Decimal, Decimal]] = {}
@@ -107,6 +109,12 @@ class Settlement:
                     pass
             changes_.moved(accrual, None)
         return fresh
+
+    async def begin_waiting(self, work: Work, known: Known, changes_: Changes) -> None:
+        """Takes all new accruals that were put by, at once."""
+        waiting, changes_.waiting = changes_.waiting, []
+        if waiting:
+            await self.begin(work, known, waiting, changes_)
 
     async def answered(self, work: Work, known: Known, answers: Sequence[Answer], changes_: Changes) -> None:
         """Takes the venue's answers to what was asked."""

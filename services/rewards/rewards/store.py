@@ -1,6 +1,6 @@
 """Reads and writes the tables of the rewards service; nothing here decides anything."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +21,8 @@ from rewards.terms import Master, Subscription, Switch, Version
 __all__ = ["METADATA"]
 
 CHUNK = 500
-ACCRUAL_COLUMNS = [tables.accrual.c[one.name] for one in fields(Accrual)]
+ACCRUAL_NAMES = [one.name for one in fields(Accrual)]
+ACCRUAL_COLUMNS = [tables.accrual.c[name] for name in ACCRUAL_NAMES]
 CHANGING = ("phase", "updated_ms", "payout_amount", "payout_currency", "inputs", "reason", "charge_order", "payout_order")
 CHANGING_TOO = ("withheld", "pay_amount", "tries", "next_ms")
 
@@ -94,32 +95,34 @@ async def load(session: AsyncSession) -> Known:
     return known
 
 
-async def save_master(session: AsyncSession, master: Master) -> None:
-    row = {"login": master.login, "id": master.id, "customer_id": master.customer_id, "version": master.version, "gone_ms": master.gone_ms}
-    await put(session, tables.master, [row])
-    await _save_switch(session, "master", master.login, master.running)
+async def save_masters(session: AsyncSession, masters: Collection[Master]) -> None:
+    """Masters with all that is known of them: when they ran, and every version of their policies."""
+    names = ("login", "id", "customer_id", "version", "gone_ms")
+    await put(session, tables.master, [{name: getattr(one, name) for name in names} for one in masters])
+    await put(session, tables.activity, [row for one in masters for row in _switched("master", one.login, one.running)])
     rows = [
         {
             "id": version.policy.id,
             "version": version.policy.version,
-            "master_login": master.login,
+            "master_login": one.login,
             "gone_ms": version.gone_ms,
             "body": version.policy.model_dump_json(),
         }
-        for version in master.policies
+        for one in masters
+        for version in one.policies
     ]
     await put(session, tables.policy, rows)
 
 
-async def save_subscription(session: AsyncSession, subscription: Subscription) -> None:
-    row = {name: getattr(subscription, name) for name in ("id", "master_login", "follower_login", "version", "created_ms", "gone_ms")}
-    await put(session, tables.subscription, [row])
-    await _save_switch(session, "subscription", subscription.id, subscription.active)
+async def save_subscriptions(session: AsyncSession, subscriptions: Collection[Subscription]) -> None:
+    names = ("id", "master_login", "follower_login", "version", "created_ms", "gone_ms")
+    await put(session, tables.subscription, [{name: getattr(one, name) for name in names} for one in subscriptions])
+    await put(session, tables.activity, [row for one in subscriptions for row in _switched("subscription", one.id, one.active)])
 
 
-async def _save_switch(session: AsyncSession, kind: str, key: int, switch: Switch) -> None:
+def _switched(kind: str, key: int, switch: Switch) -> list[dict[str, Any]]:
     spans = zip(switch.since, switch.values, strict=True)
-    await put(session, tables.activity, [{"kind": kind, "key": key, "from_ms": at, "active": int(on)} for at, on in spans])
+    return [{"kind": kind, "key": key, "from_ms": at, "active": int(on)} for at, on in spans]
 
 
 async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> None:
@@ -174,7 +177,7 @@ async def new_accruals(session: AsyncSession, accruals: Iterable[Accrual]) -> li
 
 
 async def add_accruals(session: AsyncSession, accruals: Iterable[Accrual]) -> None:
-    rows = [asdict(one) for one in accruals]
+    rows = [{name: getattr(one, name) for name in ACCRUAL_NAMES} for one in accruals]
     if rows:
         await session.execute(insert(tables.accrual), rows)
 
