@@ -11,11 +11,12 @@ from api.context import Context
 from api.docs_page import docs_page
 from api.door import Limits, answer_failures
 from api.manager import http
+from api.openapi import follower
 from api.settings import Settings
 
 
 def create_app(store: Store, settings: Settings, context: Context | None = None) -> FastAPI:
-    """Client REST and manager HTTP. The context is the process's, when it has other doors, too."""
+    """Client REST, manager HTTP and the signed OpenAPI. The context is the process's, when it has other doors, too."""
     app = FastAPI(title="Lockstep API", version="1", docs_url=None, redoc_url=None, strict_content_type=False, redirect_slashes=False)
     app.state.context = context or Context(store, settings)
     app.add_middleware(Limits, body_max_bytes=settings.body_max_bytes, body_timeout_s=settings.body_timeout_s)
@@ -33,6 +34,7 @@ def create_app(store: Store, settings: Settings, context: Context | None = None)
     ):
         app.include_router(router)
     app.include_router(http.router)
+    app.include_router(follower.router)
     page = cache(lambda: docs_page(app.openapi()))
 
     @app.get("/docs", include_in_schema=False)

@@ -25,7 +25,7 @@ from api.auth import Actor, Session, Vault
 from api.commands.change import Change
 from api.errors import AccountUnseen, Refused
 from api.settings import Settings
-from api.store import Answered, Customer
+from api.store import Answered, Customer, Signed
 from api.views import Json
 
 POLL_S = 0.05
@@ -116,11 +116,12 @@ class Context:
             raise Refused("CONFLICT", "another change came first") from None
 
     async def prune_answers(self) -> None:
-        """Forgets answers to Idempotency-Keys when they are old; runs as long as the service does."""
+        """Forgets answers to Idempotency-Keys and used signatures when they are old; runs as long as the service does."""
         while True:
             async with self.store.work() as work:
                 before = work.now - round(self.settings.idempotency_hours * 3_600_000)
                 await work.session.execute(delete(Answered).where(col(Answered.created_ms) < before))
+                await work.session.execute(delete(Signed).where(col(Signed.expires_ms) < work.now))
             await asyncio.sleep(PRUNE_EVERY_S)
 
     async def _seen(self, login: int) -> None:

@@ -26,6 +26,8 @@ class Settings(CommonSettings):
     """Log-in attempts for one e-mail, and ten times as many from one address."""
     idempotency_hours: float = Field(default=24, gt=0)
     """How long the answer to an Idempotency-Key is kept."""
+    openapi_require_signed_body: bool = False
+    """Refuse JSON bodies that are not part of the signature. Existing clients leave them out, so it is off; on is safer."""
     tcp_port: int = Field(default=0, ge=0, le=65535)
     """Port of the manager's line protocol; 0: that door stays closed."""
     tcp_line_max_bytes: int = Field(default=1024 * 1024, ge=1024)
