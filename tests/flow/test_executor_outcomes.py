@@ -7,12 +7,11 @@ from typing import Any
 import httpx
 import pytest
 from executor import store
-from executor.replay import run
+from executor.replay import again, run
 from shared.contracts import trades
 from shared.contracts.config import SubscriptionDeleted, SubscriptionSaved
 from shared.contracts.links import LinkState
 from shared.contracts.orders import CloseCopies, OpenCopies, ProtectCopies, SyncAccounts
-from sqlalchemy import update
 
 from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, D, account, subscription, world
 
@@ -271,28 +270,21 @@ async def test_replay_gives_the_same_and_notices_a_difference(tmp_path: Path) ->
         done = await run(url, 0, w.now + 1)
         assert (done.decisions, done.differences) == (60, [])
         assert (await run(url, 0, w.now)).decisions == 0
-        async with w.executor.work() as work:
-            own = store.table(store.DecisionBlock)
-            first = (await store.read_rows(work.session, store.DecisionBlock, order_by=own.c.id))[0]
-            rows = json.loads(first[4])
-            rows[0]["standing"][3] = 2 * rows[0]["standing"][3]
-            await work.session.execute(update(own).where(own.c.id == first[0]).values(rows=json.dumps(rows)))
-        changed = await run(url, 0, w.now + 1)
-        assert [difference.link for difference in changed.differences] == [rows[0]["link"]]
+        event = next(event for event in await w.emitted("copy.link") if event["inputs"])
+        inputs = json.loads(event["rows"][0][-1])
+        inputs["standing"][3] = 2 * inputs["standing"][3]
+        event["rows"][0][-1] = json.dumps(inputs)
+        assert [difference.link for difference in again(event).differences] == [event["rows"][0][0]]
 
 
-async def test_old_records_go_and_the_rest_stays(tmp_path: Path) -> None:
+async def test_old_positions_go_and_the_rest_stays(tmp_path: Path) -> None:
     day = 86_400_000
-    async with world(tmp_path, decisions_days=2, retention_days=3) as w:
+    async with world(tmp_path, retention_days=3) as w:
         await w.ready(subscription(1, ANNA), subscription(2, BEN, copy_mode=1))
         await w.open(11)
         await w.reduce(11, 100, 0)
-        await w.tick(2 * day)
+        await w.tick(4 * day)
         async with w.executor.read() as session:
-            assert len(await store.read_rows(session, store.DecisionBlock)) == 1
-        await w.tick(2 * day)
-        async with w.executor.read() as session:
-            assert await store.read_rows(session, store.DecisionBlock) == []
             assert len(await store.read_rows(session, store.Position)) == 1, "Ben's copy of it is open still"
         await w.told(w.venue.closing(50_002, 100, trades.REASON_CLIENT))
         await w.tick(day)

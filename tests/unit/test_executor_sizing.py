@@ -61,7 +61,7 @@ def test_vectors_lot_floor() -> None:
     """0.29 lots in steps of 0.01 are 29 steps: integers do not lose the one that binary floats lose."""
     case: Any = VECTORS["lot_floor"]
     raw, step = Fraction(case["raw"]), Fraction(case["step"])
-    got, reason = sizing.fit((raw / step).numerator, (raw / step).denominator, TERMS, 0, 0, 0)
+    got, reason = sizing.fit(int(raw / step * sizing.PARTS), TERMS, 0, 0, 0)
     assert (got, reason) == (case["steps"], "")
 
 
@@ -90,9 +90,9 @@ def test_limits_of_the_volume() -> None:
 def test_steps_and_raising_to_a_step() -> None:
     """Step 10: 57 -> 50. A minimum of 15 lies on the step 20: 12 is raised to 20 (<= 24)."""
     coarse = TERMS._replace(step=10, smallest=10)
-    assert sizing.fit(57, 1, coarse, 0, 0, 0) == (50, "")
-    assert sizing.fit(12, 1, coarse, 15, 0, 1) == (20, "")
-    assert sizing.fit(9, 1, coarse, 15, 0, 1) == (0, "BELOW_MIN_RISK")
+    assert sizing.fit(57_000, coarse, 0, 0, 0) == (50, "")
+    assert sizing.fit(12_000, coarse, 15, 0, 1) == (20, "")
+    assert sizing.fit(9_000, coarse, 15, 0, 1) == (0, "BELOW_MIN_RISK")
 
 
 def test_allocation_and_ratio_multiplier() -> None:
@@ -189,7 +189,7 @@ def test_a_fitted_volume_keeps_every_limit(
     num: int, den: int, step: int, smallest: int, largest: int, least: int, most: int, up: int
 ) -> None:
     terms = TERMS._replace(step=step, smallest=smallest, largest=largest)
-    got, reason = sizing.fit(num, den, terms, least, most, up)
+    got, reason = sizing.fit(num * sizing.PARTS // den, terms, least, most, up)
     assert (got == 0) == (reason != "")
     if got:
         assert got % step == 0

@@ -1,6 +1,6 @@
 """Subscriptions and accounts as columns of integers: what the executor keeps in memory of a million of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from executor.store import Subscription, columns_of
 from executor.terms import Rules, Standing
 
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
 
@@ -102,10 +104,11 @@ class Accounts:
         return self.currencies.all[self.get(login, "currency")]
 
 
-RULES = ("subscription", *(name for name in Rules._fields[1:] if name != "listed"))
+RULES = Rules._fields[:-1]
+assert Rules._fields[-1] == "listed"
 OWN = ("master_login", "follower_login", "created_ms", "deleted", "rank", "symbols", "account", "copies", "stopped")
 S = {name: place for place, name in enumerate((*RULES, *OWN))}
-RULES_BEFORE_LISTED = Rules._fields.index("listed")
+T_WIDTH = len(S)
 
 _STORED = columns_of(Subscription)
 _FROM_STORE = [_STORED.index("id" if name == "subscription" else name) for name in RULES]
@@ -119,7 +122,7 @@ class Columns:
     def __init__(self, rows: Sequence[Sequence[int]]) -> None:
         self.grid = Grid(len(S), rows)
         self.settings_text: dict[int, str] = {}
-        """The settings of a row as JSON, once it was needed."""
+        """The settings of a row as the beginning of a JSON list, once they were needed."""
 
     @property
     def data(self) -> Integers:
@@ -148,12 +151,18 @@ class Columns:
         self.grid.append(row)
         return True
 
-    def rules(self, place: int, listed: Iterable[int]) -> Rules:
+    def rules(self, place: int, listed: frozenset[int]) -> Rules:
         """One row as the plain rule takes it; `listed` holds the numbers of the symbol lists that name the signal's symbol."""
         row = self.data[place].tolist()
-        settings = row[: len(RULES)]
-        settings.insert(RULES_BEFORE_LISTED, int(row[S["symbols"]] in listed))
-        return Rules._make(settings)
+        return Rules._make([*row[: len(RULES)], int(row[S["symbols"]] in listed)])
+
+    def texts(self, places: Places) -> list[str]:
+        """The settings of rows as JSON lists without their end: `listed`, which depends on the signal, comes last."""
+        known = self.settings_text
+        missing = [place for place in places.tolist() if place not in known]
+        for place, row in zip(missing, self.data[missing, : len(RULES)].tolist(), strict=True):
+            known[place] = str(row)[:-1].replace(" ", "")
+        return [known[place] for place in places.tolist()]
 
     def standing(self, place: int, accounts: Accounts) -> Standing:
         """Where the follower of a row stands now."""

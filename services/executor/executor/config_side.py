@@ -1,7 +1,5 @@
 """What customers and managers set: masters, followers, subscriptions, halts, as `copy.config` tells them."""
 
-import json
-
 from shared.contracts.config import Follower, Halt, Master, Subscription, SubscriptionSaved, SubscriptionStatus
 from shared.store.work import Work
 from sqlalchemy import update
@@ -21,8 +19,10 @@ from executor.store import Guard as GuardRow
 from executor.store import Halt as HaltRow
 from executor.store import Link, read_rows, table, write_rows
 from executor.store import Master as MasterRow
-from executor.store import Settings as SettingsRow
 from executor.store import Subscription as SubscriptionRow
+
+POINTS_LIMIT = 10**9
+"""A slippage guard of more points than this is none."""
 
 
 async def master_saved(desk: Desk, master: Master) -> None:
@@ -88,8 +88,6 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
     await desk.write()
     row = stored(subscription, deleted=0, rank=0)
     await write_rows(desk.session, SubscriptionRow, [row], replace=True)
-    settings = json.dumps(subscription.model_dump(mode="json"))
-    await write_rows(desk.session, SettingsRow, [(subscription.id, subscription.version, settings)], replace=True)
     await put_guard(desk, subscription)
     await _rank(desk, subscription.follower_login)
     await _put_columns(desk, subscription)
@@ -104,7 +102,7 @@ async def subscription_deleted(desk: Desk, out: Outgoing, subscription: Subscrip
     """The copying ends: open copies are closed, or stay with the follower."""
     own = table(SubscriptionRow)
     await desk.session.execute(update(own).where(own.c.id == subscription.id).values(deleted=1))
-    await _end(desk, out, [subscription.id], close)
+    await _end(desk, out, {subscription.id: subscription.follower_login}, close)
     columns = desk.memory.columns.get(subscription.master_login)
     place = columns.find(subscription.id) if columns is not None else None
     if columns is not None and place is not None:
@@ -136,7 +134,7 @@ def stored(subscription: Subscription, *, deleted: int, rank: int) -> tuple[obje
     flags = (int(s.enabled), int(s.status), int(s.copy_mode), int(s.volume_mode))
     copying = (s.copy_sl, s.copy_tp, s.copy_partial_close, s.copy_pending_orders, s.reverse_direction)
     bounds = (bounded(s.max_volume), bounded(s.min_volume), bounded(s.max_positions), int(s.symbols_mode), s.symbols)
-    guards = (bounded(s.max_slippage_points), bounded(s.max_signal_age_ms), s.require_sl, rank)
+    guards = (min(s.max_slippage_points, POINTS_LIMIT), bounded(s.max_signal_age_ms), s.require_sl, rank)
     return (
         s.id, s.version, s.master_login, s.follower_login, deleted, s.created_ms, *flags, units(s.risk_multiplier),
         bounded(s.fixed_volume), *copying, *bounds, units(s.allocation_percent), int(s.small_volume_policy == "raise_to_min"),
@@ -186,29 +184,31 @@ async def _end_all(desk: Desk, out: Outgoing, column: str, login: int, close: bo
     """Ends all subscriptions of a master or a follower."""
     await desk.write()
     own = table(SubscriptionRow)
-    ids = [row[0] for row in await read_rows(desk.session, SubscriptionRow, own.c[column] == login, own.c.deleted == 0)]
+    rows = await read_rows(desk.session, SubscriptionRow, own.c[column] == login, own.c.deleted == 0)
     await desk.session.execute(update(own).where(own.c[column] == login).values(deleted=1))
-    await _end(desk, out, ids, close)
+    await _end(desk, out, {row[0]: row[3] for row in rows}, close)
     for columns in desk.memory.columns.values():
         columns.data[columns.data[:, S[column]] == login, S["deleted"]] = 1
 
 
-async def _end(desk: Desk, out: Outgoing, subscriptions: list[int], close: bool) -> None:
-    if not subscriptions:
-        return
-    for link in await active_links(desk, subscriptions):
+async def _end(desk: Desk, out: Outgoing, followers: dict[int, int], close: bool) -> None:
+    """Ends subscriptions (follower login by id): their links, and their stops for losses."""
+    for link in await active_links(desk, followers):
         await let_go(desk, out, link, close, UNSUBSCRIBED, await symbol_of(desk, link))
     guard = table(GuardRow)
-    for subscription in subscriptions:
-        for guards in desk.memory.guards.values():
-            guards.pop(subscription, None)
-        await desk.session.execute(guard.delete().where(guard.c.subscription == subscription))
+    for subscription, follower in followers.items():
+        if desk.memory.guards.get(follower, {}).pop(subscription, None) is not None:
+            await desk.write()
+            await desk.session.execute(guard.delete().where(guard.c.subscription == subscription))
 
 
-async def active_links(desk: Desk, subscriptions: list[int]) -> list[LinkRecord]:
-    """The active links of subscriptions, in the order of their ids."""
+async def active_links(desk: Desk, followers: dict[int, int]) -> list[LinkRecord]:
+    """The active links of subscriptions (follower login by id), in the order of their ids."""
     link, found = table(Link), []
+    subscriptions = sorted(followers)
     for start in range(0, len(subscriptions), 1000):
         part = subscriptions[start : start + 1000]
-        found += await desk.links_where(link.c.subscription.in_(part), link.c.state == int(links.STATES[links.OPEN]))
+        logins = {followers[subscription] for subscription in part}
+        state = link.c.state == int(links.STATES[links.OPEN])
+        found += await desk.links_where(link.c.follower_login.in_(logins), link.c.subscription.in_(part), state)
     return found

@@ -14,7 +14,7 @@ from executor.terms import Policy, Rules, Signal, Standing, Terms
 class Decision(NamedTuple):
     """What becomes of one signal for one subscription: a copy of `volume`, or (with a `reason`) none.
 
-    `raw_num / raw_den` is the volume before any rounding, for the explanation.
+    `wanted` is the volume before limits and step, in 1/1000 units, for the explanation.
     """
 
     reason: str
@@ -23,22 +23,21 @@ class Decision(NamedTuple):
     sl: int
     tp: int
     worst: int
-    raw_num: int
-    raw_den: int
+    wanted: int
 
 
 def decide(signal: Signal, terms: Terms, rules: Rules, standing: Standing, policy: Policy) -> Decision:
     """The decision for one subscription. The first rule that refuses gives the reason (limits, then sizing, then margin)."""
     side, sl, tp = stops(signal, rules.copy_sl, rules.copy_tp, rules.reverse_direction)
     worst = limits.worst_price(signal, side, rules.max_slippage_points, terms.point)
-    nothing = Decision("", side, 0, sl, tp, worst, 0, 1)
+    nothing = Decision("", side, 0, sl, tp, worst, 0)
     reason = limits.gate(signal, terms, rules, standing, sl)
     if not reason:
         reason = limits.price_gate(terms, side, worst)
     if reason:
         return nothing._replace(reason=reason)
     sized = sizing.size(signal, terms, rules, standing, policy)
-    decision = nothing._replace(reason=sized.reason, raw_num=sized.num, raw_den=sized.den)
+    decision = nothing._replace(reason=sized.reason, wanted=sized.wanted)
     if sized.reason:
         return decision
     if not limits.margin_suffices(sized.volume, terms, standing, policy):

@@ -104,7 +104,6 @@ class Pending:
     accounts: set[int] = field(default_factory=set)
     symbols: set[str] = field(default_factory=set)
     guards: dict[int, GuardFacts] = field(default_factory=dict)
-    decisions: list[tuple[Any, ...]] = field(default_factory=list)
     link_last: bool = False
 
 
@@ -335,10 +334,6 @@ class Desk:
     def changed_guard(self, guard: GuardFacts) -> None:
         self._pending.guards[guard.subscription] = guard
 
-    def record(self, block: tuple[Any, ...]) -> None:
-        """A block of decisions, for `replay`."""
-        self._pending.decisions.append(block)
-
     def count(self, link: LinkRecord, change: int) -> None:
         """An active link more, or less, of a subscription; columns that are not loaded count for themselves when they are."""
         columns = self.memory.columns.get(link.master_login)
@@ -360,7 +355,6 @@ class Desk:
         market = self.memory.market.symbols
         await store.write_rows(session, Symbol, [_fields(market[name]) for name in sorted(pending.symbols)], replace=True)
         await store.write_rows(session, Guard, [_fields(guard) for guard in pending.guards.values()], replace=True)
-        await store.write_rows(session, store.DecisionBlock, pending.decisions)
         if pending.link_last:
             await store.write_rows(session, store.Counter, [(LINK_SERIES, self.memory.link_last)], replace=True)
 

@@ -2,30 +2,51 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from shared.contracts import links as links_topic
 from shared.contracts import orders as orders_topic
 from shared.contracts.event import ROWS_PER_ENTRY
 from shared.contracts.links import LinksChanged
-from shared.contracts.orders import OpenCopies, OpenRow, PlaceCopies, PlaceRow
+from shared.contracts.orders import OpenCopies, PlaceCopies
+from shared.contracts.trades import Side
 from shared.store.work import Work
+from shared.symbols import opposite
 
 from executor import links
 from executor.amounts import amount
-from executor.columns import A, Columns, Places, S
+from executor.bulk import REASONS, Table, decide_all, standings
+from executor.columns import A, Columns, Integers, Places, S
 from executor.decide import Decision, decide, pending_kind
 from executor.desk import Desk, Fan
+from executor.encoded import encoded
 from executor.links import STATES
-from executor.outgoing import told
-from executor.records import POSITION, LinkRecord, PositionRecord, link_row
+from executor.records import POSITION, LinkRecord, PositionRecord
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 
+FEW = 12
+"""Fewer followers than this are decided one by one: setting up columns would take longer."""
 KEPT_IN_MEMORY = 64
 """A fan-out of more links than this goes to the store and is loaded again when its answers come."""
 
 RESULT = Decision._fields
+
+
+class Lanes(NamedTuple):
+    """A decision for all followers, one list a column, one place a follower."""
+
+    subscriptions: list[int]
+    logins: list[int]
+    symbols: list[str]
+    reasons: list[str]
+    sides: list[Side]
+    volumes: list[int]
+    sl: list[int]
+    tp: list[int]
+    worst: list[int]
+    inputs: list[str]
 
 
 async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool, asked: bool = False, only: int = 0) -> None:
@@ -41,23 +62,58 @@ async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool
     if not len(places):
         return
     signal = await signal_of(desk, position, asked=asked)
-    table, which = await terms_of(desk, position.symbol, columns, places, position.login)
-    lists = desk.memory.lists_with(position.symbol)
-    made = [
-        (
-            columns.rules(place, lists),
-            columns.standing(place, desk.memory.accounts),
-            table[terms],
-        )
-        for place, terms in zip(places.tolist(), which, strict=True)
-    ]
-    decisions = [decide(signal, terms, rules, standing, desk.policy) for rules, standing, terms in made]
-    shared = shared_inputs(signal, table, desk.policy)
+    table = await terms_of(desk, position.symbol, columns, places, position.login)
+    lanes = decided(desk, signal, table, columns, places)
+    copied = np.array([not reason for reason in lanes.reasons])
+    columns.data[places[copied], S["copies"]] += 1
+    first = desk.take_links(len(places))
+    ids = [
+        fan[subscription].id if subscription in fan else first + number for number, subscription in enumerate(lanes.subscriptions)
+    ] if fan else list(range(first, first + len(places)))  # fmt: skip
+    _emit_orders(work, position, ids, lanes)
+    _emit_links(work, position, ids, lanes, shared_inputs(signal, table.terms, desk.policy))
+    rows = link_rows(position, ids, lanes, desk.now)
+    if fan or len(rows) <= KEPT_IN_MEMORY:
+        for row in rows:
+            desk.add_link(LinkRecord(*row))
+    else:
+        desk.add_rows(position.order, rows)
+
+
+def decided(desk: Desk, signal: Signal, table: Table, columns: Columns, places: Places) -> Lanes:
+    """The decisions: by the plain rule for a few followers, by columns for many."""
+    data = columns.data[places]
+    lists = desk.memory.lists_with(signal.symbol)
+    listed = np.isin(data[:, S["symbols"]], list(lists)) if lists else np.zeros(len(places), dtype=np.bool_)
+    standing = standings(data, desk.memory.accounts.grid.data[data[:, S["account"]]])
+    which, side = table.which.tolist(), signal.side
+    if len(places) < FEW:
+        few = [
+            decide(signal, table.terms[which[n]], columns.rules(place, lists), Standing._make(standing[n].tolist()), desk.policy)
+            for n, place in enumerate(places.tolist())
+        ]
+        made: list[Any] = [list(column) for column in zip(*few, strict=True)]
+    else:
+        many = decide_all(signal, table, data, listed, standing, desk.policy)
+        both = (side, opposite(side))
+        made = [[REASONS[code] for code in many.reason.tolist()], [both[reverse] for reverse in many.reverse.tolist()]]
+        made += [column.tolist() for column in many[2:]]
+    results = [f'["{r}","{s}",{v},{sl},{tp},{w},{x}]' for r, s, v, sl, tp, w, x in zip(*made, strict=True)]
     inputs = [
-        row_inputs(rules, standing, terms, decision) for (rules, standing, _), terms, decision in zip(made, which, decisions, strict=True)
+        f'{{"terms":{t},"rules":{rules},{is_listed}],"standing":{stands},"result":{result}}}'
+        for t, rules, is_listed, stands, result in zip(
+            which, columns.texts(places), listed.astype(np.int64).tolist(), lists_of(standing), results, strict=True
+        )
     ]
-    symbols = [terms.symbol for _, _, terms in made]
-    _send(desk, work, position, columns, places, decisions, symbols, fan, shared, inputs)
+    symbols = [table.terms[t].symbol for t in which]
+    subscriptions, logins = data[:, 0].tolist(), data[:, S["follower_login"]].tolist()
+    reasons, sides, volumes, sls, tps, worsts, _ = made
+    return Lanes(subscriptions, logins, symbols, reasons, sides, volumes, sls, tps, worsts, inputs)
+
+
+def lists_of(rows: Integers) -> list[str]:
+    """Each row as a JSON list."""
+    return [str(row).replace(" ", "") for row in rows.tolist()]
 
 
 def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: bool, only: int) -> Places:
@@ -107,20 +163,23 @@ async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool) -> Sig
     )
 
 
-async def terms_of(desk: Desk, symbol: str, columns: Columns, places: Places, master_login: int) -> tuple[list[Terms], list[int]]:
+async def terms_of(desk: Desk, symbol: str, columns: Columns, places: Places, master_login: int) -> Table:
     """What the symbol means for each kind of account among the followers, and which of these each follower has."""
     accounts = await desk.accounts([master_login])
     master_currency = accounts.currency(master_login)
-    rows = accounts.grid.data[columns.data[places, S["account"]]]
-    kinds = rows[:, A["group"]] << 20 | rows[:, A["currency"]]
-    distinct, which = np.unique(kinds, return_inverse=True)
+    own = columns.data[places, S["account"]]
+    kinds = accounts.grid.data[own, A["group"]] << 20 | accounts.grid.data[own, A["currency"]]
+    if (kinds == kinds[0]).all():
+        distinct, which = kinds[:1], np.zeros(len(kinds), dtype=np.int64)
+    else:
+        distinct, which = np.unique(kinds, return_inverse=True)
     halts = {key: reason for (scope, key), reason in desk.memory.halts.items() if scope == "symbol"}
     market = desk.memory.market
-    table = [
+    terms = [
         market.terms(symbol, accounts.groups.all[kind >> 20], accounts.currencies.all[kind & 0xFFFFF], master_currency, halts)
         for kind in distinct.tolist()
     ]
-    return table, which.tolist()
+    return Table(terms, which)
 
 
 def shared_inputs(signal: Signal, table: Sequence[Terms], policy: Policy) -> str:
@@ -137,111 +196,80 @@ def shared_inputs(signal: Signal, table: Sequence[Terms], policy: Policy) -> str
     )
 
 
-def row_inputs(rules: Rules, standing: Standing, terms: int, decision: Decision) -> str:
-    """The JSON of one follower's part in a decision."""
-    result = json.dumps(list(decision), separators=(",", ":"))
-    return f'{{"terms":{terms},"rules":{list(rules)},"standing":{list(standing)},"result":{result}}}'
-
-
-def _send(
-    desk: Desk,
-    work: Work,
-    position: PositionRecord,
-    columns: Columns,
-    places: Places,
-    decisions: list[Decision],
-    symbols: list[str],
-    fan: Fan,
-    shared: str,
-    inputs: list[str],
-) -> None:
-    logins = columns.data[places, S["follower_login"]].tolist()
-    subscriptions = columns.data[places, 0].tolist()
-    first = desk.take_links(len(decisions))
-    made: list[LinkRecord] = []
-    for number, (subscription, login, decision, symbol) in enumerate(zip(subscriptions, logins, decisions, symbols, strict=True)):
-        known = fan.get(subscription)
-        link = _link(known.id if known else first + number, subscription, login, decision, symbol, position, desk.now)
-        made.append(link)
-    copied = np.fromiter((not decision.reason for decision in decisions), dtype=bool, count=len(decisions))
-    columns.data[places[copied], S["copies"]] += 1
-    _emit_orders(work, position, made)
-    rows = [told(link, text) for link, text in zip(made, inputs, strict=True)]
-    for start in range(0, len(rows), ROWS_PER_ENTRY):
-        part = rows[start : start + ROWS_PER_ENTRY]
-        event = LinksChanged.of(
-            part, master_login=position.login, master_order=position.order, master_symbol=position.symbol, inputs=shared
+def link_rows(position: PositionRecord, ids: list[int], lanes: Lanes, now: int) -> list[tuple[Any, ...]]:
+    """The new links as rows of their table."""
+    copied = links.OPENING if position.kind == POSITION else links.PENDING
+    active, skipped = int(STATES[copied]), int(STATES[links.SKIPPED])
+    login, order, kind, m, version = position.login, position.order, position.kind, position.volume, position.version
+    return [
+        (
+            link, subscription, login, order, follower, 0, skipped if reason else active, links.SKIPPED if reason else copied, reason,
+            kind, symbol, side, volume, 0, volume, m, m, 0, 0, 0, sl, tp, worst, version, 0, 0, "", 0, 0 if reason else now, 0, now, now,
         )
-        work.emit(links_topic.TOPIC, event)
-        body = ",".join(f'{{"link":{row.link},{text[1:]}' for row, text in zip(part, inputs[start:], strict=False))
-        desk.record((desk.take_links(1), desk.now, position.order, shared, f"[{body}]"))
-    if fan or len(made) <= KEPT_IN_MEMORY:
-        for link in made:
-            desk.add_link(link)
-    else:
-        desk.add_rows(position.order, [link_row(link) for link in made])
+        for link, (subscription, follower, symbol, reason, side, volume, sl, tp, worst, _) in zip(
+            ids, zip(*lanes, strict=True), strict=True
+        )
+    ]  # fmt: skip
 
 
-def _link(number: int, subscription: int, login: int, decision: Decision, symbol: str, position: PositionRecord, now: int) -> LinkRecord:
-    phase = links.SKIPPED if decision.reason else links.OPENING if position.kind == POSITION else links.PENDING
-    return LinkRecord(
-        id=number,
-        subscription=subscription,
-        master_login=position.login,
-        master_order=position.order,
-        follower_login=login,
-        follower_order=0,
-        state=int(STATES[phase]),
-        phase=phase,
-        reason=decision.reason,
-        kind=position.kind,
-        symbol=symbol,
-        side="buy" if decision.side == "buy" else "sell",
-        volume=decision.volume,
-        volume_now=0,
-        target=decision.volume,
-        master_volume=position.volume,
-        master_now=position.volume,
-        price=0,
-        sl=0,
-        tp=0,
-        want_sl=decision.sl,
-        want_tp=decision.tp,
-        worst=decision.worst,
-        seen_version=position.version,
-        close_step=0,
-        close_volume=0,
-        close_reason="",
-        change_step=0,
-        sent_ms=0 if decision.reason else now,
-        protect_ms=0,
-        created_ms=now,
-        updated_ms=now,
-    )
+def _emit_links(work: Work, position: PositionRecord, ids: list[int], lanes: Lanes, shared: str) -> None:
+    copied = links.OPENING if position.kind == POSITION else links.PENDING
+    active, skipped = f'{int(STATES[copied])},"{copied}"', f'{int(STATES[links.SKIPPED])},"{links.SKIPPED}"'
+    tail = f'0,{position.volume},{position.volume},"0","0","0",{work.now},{work.now}'
+    rows = [
+        f'[{link},{subscription},{follower},0,{skipped if reason else active},"{reason}",{name(symbol)},"{side}",{volume},{tail},'
+        f'{quoted(inputs)}]'
+        for link, subscription, follower, symbol, reason, side, volume, inputs in zip(
+            ids, lanes.subscriptions, lanes.logins, lanes.symbols, lanes.reasons, lanes.sides, lanes.volumes, lanes.inputs, strict=True
+        )
+    ]  # fmt: skip
+    fields = {"master_login": position.login, "master_order": position.order, "master_symbol": position.symbol, "inputs": shared}
+    for start in range(0, len(rows), ROWS_PER_ENTRY):
+        work.emit(links_topic.TOPIC, encoded(LinksChanged, rows[start : start + ROWS_PER_ENTRY], **fields))
 
 
-def _emit_orders(work: Work, position: PositionRecord, made: list[LinkRecord]) -> None:
-    """The orders of a fan-out: one table for each symbol (and kind) that the followers trade."""
-    opens: dict[str, list[OpenRow]] = {}
-    places: dict[tuple[str, str], list[PlaceRow]] = {}
-    price, limit_price = amount(position.price), amount(position.limit_price)
-    for link in made:
-        if link.phase == links.OPENING:
-            row = OpenRow(
-                link.id, link.follower_login, link.side, link.volume, amount(link.want_sl), amount(link.want_tp), link.subscription,
-                amount(link.worst),
-            )  # fmt: skip
-            opens.setdefault(link.symbol, []).append(row)
-        elif link.phase == links.PENDING:
-            kind = pending_kind(position.kind, int(link.side != position.side))
-            placed = PlaceRow(
-                link.id, link.follower_login, link.side, link.volume, price, limit_price, amount(link.want_sl), amount(link.want_tp),
-                link.subscription,
-            )  # fmt: skip
-            places.setdefault((link.symbol, kind), []).append(placed)
-    for symbol, rows in opens.items():
-        event = OpenCopies.of(rows, master_order=position.order, master_login=position.login, symbol=symbol, price=price)
-        work.emit(orders_topic.TOPIC, event)
-    for (symbol, kind), rows_placed in places.items():
-        placing: dict[str, Any] = {"symbol": symbol, "kind": kind, "expires_ms": position.expires_ms}
-        work.emit(orders_topic.TOPIC, PlaceCopies.of(rows_placed, master_order=position.order, master_login=position.login, **placing))
+def _emit_orders(work: Work, position: PositionRecord, ids: list[int], lanes: Lanes) -> None:
+    """The orders of a fan-out: one table for each symbol (and kind) that the followers trade, 500 rows an entry."""
+    order: dict[str, Any] = {"master_order": position.order, "master_login": position.login}
+    price, limit_price = text(position.price), text(position.limit_price)
+    tables: dict[tuple[str, str], list[str]] = {}
+    each = zip(
+        ids, lanes.subscriptions, lanes.logins, lanes.symbols, lanes.reasons, lanes.sides, lanes.volumes, lanes.sl, lanes.tp, lanes.worst,
+        strict=True,
+    )  # fmt: skip
+    for link, subscription, login, symbol, reason, side, volume, sl, tp, worst in each:
+        if reason:
+            continue
+        if position.kind == POSITION:
+            key, kind = f'"{text(sl)}","{text(tp)}",{subscription},"{text(worst)}",0', ""
+        else:
+            key, kind = (
+                f'"{price}","{limit_price}","{text(sl)}","{text(tp)}",{subscription}',
+                pending_kind(position.kind, side != position.side),
+            )
+        tables.setdefault((symbol, kind), []).append(f'[{link},{login},"{side}",{volume},{key}]')
+    for (symbol, kind), rows in tables.items():
+        for start in range(0, len(rows), ROWS_PER_ENTRY):
+            part = rows[start : start + ROWS_PER_ENTRY]
+            if kind:
+                placing = encoded(PlaceCopies, part, **order, symbol=symbol, kind=kind, expires_ms=position.expires_ms)
+                work.emit(orders_topic.TOPIC, placing)
+            else:
+                work.emit(orders_topic.TOPIC, encoded(OpenCopies, part, **order, symbol=symbol, price=price))
+
+
+@lru_cache(maxsize=4096)
+def text(value: int) -> str:
+    """An amount as it goes over the wire."""
+    return format(amount(value), "f")
+
+
+@lru_cache(maxsize=4096)
+def name(symbol: str) -> str:
+    """A symbol as JSON."""
+    return json.dumps(symbol)
+
+
+def quoted(inputs: str) -> str:
+    """Inputs as a JSON string: they hold numbers and our own words, so the quotation mark is all that has to be escaped."""
+    return '"' + inputs.replace('"', '\\"') + '"'

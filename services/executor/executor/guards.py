@@ -61,7 +61,8 @@ async def stop(desk: Desk, out: Outgoing, guard: GuardFacts, reason: str) -> Non
     if guard.stop_action != "close":
         return
     link = table(Link)
-    active = await desk.links_where(link.c.subscription == guard.subscription, link.c.state == int(links.STATES[links.OPEN]))
+    state = link.c.state == int(links.STATES[links.OPEN])
+    active = await desk.links_where(link.c.follower_login == guard.follower_login, link.c.subscription == guard.subscription, state)
     for found in active:
         await let_go(desk, out, found, True, f"{STOPPED}_{reason}", await symbol_of(desk, found))
 

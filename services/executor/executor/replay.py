@@ -12,18 +12,19 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from shared.clock import system_clock
+from shared.contracts.links import TOPIC, LinkRow
 from shared.store.engine import READ_ONLY, create_engine
+from shared.store.outbox import outbox
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from executor.decide import decide
-from executor.fanout import row_inputs
 from executor.settings import ExecutorSettings
-from executor.store import DecisionBlock, table
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 
-PAGE = 200
-"""Blocks (of up to 500 decisions) that are read at a time."""
+PAGE = 100
+"""Entries (of up to 500 decisions) that are read at a time."""
+LINK, INPUTS = LinkRow._fields.index("link"), LinkRow._fields.index("inputs")
 
 
 class Difference(NamedTuple):
@@ -42,47 +43,49 @@ class Replayed(NamedTuple):
     differences: list[Difference]
 
 
-def again(shared: str, rows: str, master_order: int) -> Replayed:
-    """One recorded block, decided again."""
-    common = json.loads(shared)
+def again(event: dict[str, Any]) -> Replayed:
+    """The decisions of one `link.changed` event, made again."""
+    if not event.get("inputs"):
+        return Replayed(0, [])
+    common = json.loads(event["inputs"])
     signal, policy = Signal(**common["signal"]), Policy(**common["policy"])
     table_of_terms = [Terms(**terms) for terms in common["terms"]]
     differences = []
-    recorded = json.loads(rows)
-    for row in recorded:
-        rules, standing, terms = Rules._make(row["rules"]), Standing._make(row["standing"]), row["terms"]
-        now = row_inputs(rules, standing, terms, decide(signal, table_of_terms[terms], rules, standing, policy))
-        told = json.dumps({name: value for name, value in row.items() if name != "link"}, separators=(",", ":"))
-        if json.loads(now) != json.loads(told):
-            differences.append(Difference(row["link"], master_order, told, now))
-    return Replayed(len(recorded), differences)
+    for row in event["rows"]:
+        inputs = json.loads(row[INPUTS])
+        rules, standing = Rules._make(inputs["rules"]), Standing._make(inputs["standing"])
+        now = list(decide(signal, table_of_terms[inputs["terms"]], rules, standing, policy))
+        if now != inputs["result"]:
+            differences.append(Difference(row[LINK], event["master_order"], json.dumps(inputs["result"]), json.dumps(now)))
+    return Replayed(len(event["rows"]), differences)
 
 
-async def blocks(session: AsyncSession, from_ms: int, to_ms: int) -> AsyncIterator[tuple[Any, ...]]:
-    """The recorded blocks of a time, oldest first: master order, shared inputs, rows."""
-    own, last = table(DecisionBlock), 0
+async def entries(session: AsyncSession, from_ms: int, to_ms: int) -> AsyncIterator[str]:
+    """The `copy.link` entries of a time, as the outbox keeps them (`LOCKSTEP_RETENTION_DAYS`), oldest first."""
+    last = 0
     while True:
         statement = (
-            select(own.c.id, own.c.master_order, own.c.shared, own.c.rows)
-            .where(own.c.made_ms >= from_ms, own.c.made_ms < to_ms, own.c.id > last)
-            .order_by(own.c.id)
+            select(outbox.c.number, outbox.c.payload)
+            .where(outbox.c.stream == TOPIC, outbox.c.number > last, outbox.c.created_ms >= from_ms, outbox.c.created_ms < to_ms)
+            .order_by(outbox.c.number)
             .limit(PAGE)
         )
         found = (await session.execute(statement)).all()
         if not found:
             return
-        for row in found:
-            last = row[0]
-            yield tuple(row[1:])
+        for number, payload in found:
+            last = number
+            yield payload
 
 
 async def replay(session: AsyncSession, from_ms: int, to_ms: int) -> Replayed:
     """Makes every decision recorded in `[from_ms, to_ms)` again."""
     decisions, differences = 0, []
-    async for master_order, shared, rows in blocks(session, from_ms, to_ms):
-        done = again(shared, rows, master_order)
-        decisions += done.decisions
-        differences += done.differences
+    async for payload in entries(session, from_ms, to_ms):
+        for event in json.loads(payload)["events"]:
+            done = again(event)
+            decisions += done.decisions
+            differences += done.differences
     return Replayed(decisions, differences)
 
 

@@ -38,8 +38,6 @@ class ExecutorSettings(Settings):
     """A follower's own position that its `manual_trading_mode` forbids, seen on a venue that does not enforce it."""
     symbol_map: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per account group (`*` for all): the master's symbol -> the followers' symbol, as JSON."""
-    decisions_days: float = Field(default=30, ge=0)
-    """How long the records of decisions are kept for `replay`."""
 
     def policy(self) -> Policy:
         """The house's limits as the rules take them."""

@@ -17,23 +17,30 @@ BELOW_MIN_RISK = "BELOW_MIN_RISK"
 PERCENT = 100
 
 
+PARTS = 1000
+"""What is wanted is counted in this many parts of a volume unit, rounded down: nothing that follows needs to know it finer."""
+
+WANTED_LIMIT = 2**60
+"""More than this is as good as without a limit: no symbol's largest volume comes near it."""
+
+
 class Sized(NamedTuple):
-    """A volume in units, or a reason why there is none; `num / den` is the wanted volume before rounding, limits and minimum."""
+    """A volume in units, or a reason why there is none; `wanted` is the volume before limits and step, in 1/1000 units."""
 
     volume: int
     reason: str
-    num: int
-    den: int
+    wanted: int
 
 
 def size(signal: Signal, terms: Terms, rules: Rules, standing: Standing, policy: Policy) -> Sized:
     """The follower's volume. Refuses with an equity code, FX_RATE_UNKNOWN, BELOW_MIN or BELOW_MIN_RISK; never guesses."""
     reason = equity_gate(signal, terms, rules.volume_mode, standing, policy)
     if reason:
-        return Sized(0, reason, 0, 1)
-    num, den = wanted(signal, terms, rules, standing)
-    volume, reason = fit(num, den, terms, rules.min_volume, rules.max_volume, rules.raise_to_min)
-    return Sized(volume, reason, num, den)
+        return Sized(0, reason, 0)
+    num, den = raw(signal, terms, rules, standing)
+    wanted = max(-WANTED_LIMIT, min(WANTED_LIMIT, num * PARTS // den))
+    volume, reason = fit(wanted, terms, rules.min_volume, rules.max_volume, rules.raise_to_min)
+    return Sized(volume, reason, wanted)
 
 
 def equity_gate(signal: Signal, terms: Terms, mode: int, standing: Standing, policy: Policy) -> str:
@@ -58,7 +65,7 @@ def stale(now: int, standing: Standing, policy: Policy) -> bool:
     return policy.max_equity_age_ms > 0 and standing.positions > 0 and now - standing.updated_ms > policy.max_equity_age_ms
 
 
-def wanted(signal: Signal, terms: Terms, rules: Rules, standing: Standing) -> tuple[int, int]:
+def raw(signal: Signal, terms: Terms, rules: Rules, standing: Standing) -> tuple[int, int]:
     """The unrounded volume as a fraction: formulas.md section 1, `raw(...)`."""
     if rules.volume_mode == VolumeMode.FIXED:
         return rules.fixed_volume, 1
@@ -70,15 +77,16 @@ def wanted(signal: Signal, terms: Terms, rules: Rules, standing: Standing) -> tu
     return num, den * masters * terms.fx_den * PERCENT * UNIT * UNIT
 
 
-def fit(num: int, den: int, terms: Terms, smallest: int, largest: int, raise_to_min: int) -> tuple[int, str]:
-    """The wanted volume on the symbol's step and within the limits of subscription and symbol, or the reason why it does not fit."""
+def fit(wanted: int, terms: Terms, smallest: int, largest: int, raise_to_min: int) -> tuple[int, str]:
+    """The wanted volume (1/1000 units) on the symbol's step and within the limits of subscription and symbol, or why it does not fit."""
     step = terms.step
     cap = min(largest, terms.largest) if largest > 0 else terms.largest
     least = max(smallest, terms.smallest, 1)
-    volume = min(num // (den * step), cap // step) * step
+    volume = min(wanted // (PARTS * step), cap // step) * step
     if volume >= least:
         return volume, ""
     raised = -(-least // step) * step
-    if not raise_to_min or raised > cap or num <= 0:
+    if not raise_to_min or raised > cap or wanted <= 0:
         return 0, BELOW_MIN
-    return (raised, "") if raised * den <= RISK_LIMIT * num else (0, BELOW_MIN_RISK)
+    # raised <= 2 * wanted, exactly: half of what is raised is a whole number of parts
+    return (raised, "") if raised * (PARTS // RISK_LIMIT) <= wanted else (0, BELOW_MIN_RISK)

@@ -189,9 +189,10 @@ class Link(Base, table=True):
     __tablename__ = "link"
     __table_args__ = (
         UniqueConstraint("master_order", "subscription", name="uq_link_order"),
-        Index("ix_link_follower_order", "follower_order"),
-        Index("ix_link_active", "state", "follower_login"),
-        Index("ix_link_subscription", "subscription", "state"),
+        Index(
+            "ix_link_follower_order", "follower_order", sqlite_where=text("follower_order > 0"), postgresql_where=text("follower_order > 0")
+        ),
+        Index("ix_link_active", "follower_login", sqlite_where=text("state = 0"), postgresql_where=text("state = 0")),
         Index("ix_link_waiting", "sent_ms", sqlite_where=text("sent_ms > 0"), postgresql_where=text("sent_ms > 0")),
         Index("ix_link_protecting", "protect_ms", sqlite_where=text("protect_ms > 0"), postgresql_where=text("protect_ms > 0")),
     )
@@ -235,27 +236,6 @@ class Counter(Base, table=True):
     __tablename__ = "series"
     name: str = word(32, primary_key=True)
     last: int = whole()
-
-
-class Settings(Base, table=True):
-    """A version of a subscription's settings: what a recorded decision was made by."""
-
-    __tablename__ = "settings_version"
-    subscription: int = whole(primary_key=True)
-    version: int = whole(primary_key=True)
-    body: str = Field(sa_type=Text)
-
-
-class DecisionBlock(Base, table=True):
-    """Up to 500 decisions on one signal, with everything that they were made from: `shared` once, `rows` one JSON object each."""
-
-    __tablename__ = "decision"
-    __table_args__ = (Index("ix_decision_made", "made_ms"),)
-    id: int = whole(primary_key=True)
-    made_ms: int = whole()
-    master_order: int = whole()
-    shared: str = Field(sa_type=Text)
-    rows: str = Field(sa_type=Text)
 
 
 class Sync(Base, table=True):
@@ -340,7 +320,7 @@ async def active_copies(session: AsyncSession, master_login: int) -> dict[int, i
     link, subscription = table(Link), table(Subscription)
     statement = (
         select(link.c.subscription, func.count())
-        .join(subscription, subscription.c.id == link.c.subscription)
+        .join(subscription, (subscription.c.id == link.c.subscription) & (subscription.c.follower_login == link.c.follower_login))
         .where(subscription.c.master_login == master_login, link.c.state == 0)
         .group_by(link.c.subscription)
     )
@@ -359,10 +339,9 @@ async def links_of(session: AsyncSession, *where: Any, limit: int | None = None)
     return [tuple(row) for row in (await session.execute(statement)).all()]
 
 
-async def forget_old(session: AsyncSession, decisions_before_ms: int, positions_before_ms: int) -> None:
-    """Deletes records of decisions, and closed positions that no active link refers to, that are older than is wanted."""
-    decision, position, link = table(DecisionBlock), table(Position), table(Link)
-    await session.execute(delete(decision).where(decision.c.made_ms < decisions_before_ms))
+async def forget_old(session: AsyncSession, positions_before_ms: int) -> None:
+    """Deletes closed positions that no active link refers to and that are older than is wanted."""
+    position, link = table(Position), table(Link)
     active = select(link.c.id).where(link.c.master_order == position.c.order, link.c.state == 0).exists()
     await session.execute(
         delete(position).where(position.c.volume == 0, position.c.closed_ms > 0, position.c.closed_ms < positions_before_ms, ~active)

@@ -84,13 +84,13 @@ class Rules(NamedTuple):
     min_volume: int
     max_positions: int
     symbols_mode: int
-    listed: int
     allocation_percent: int
     raise_to_min: int
     ratio_multiplier: int
     max_slippage_points: int
     max_signal_age_ms: int
     require_sl: int
+    listed: int
 
 
 class Standing(NamedTuple):

@@ -32,8 +32,7 @@ async def ring(desk: Desk, work: Work) -> None:
     await reconcile.begin_due(desk, out)
     if work.now - desk.memory.cleaned_ms >= CLEAN_EVERY_MS:
         desk.memory.cleaned_ms = work.now
-        keep_ms = round(desk.settings.decisions_days * DAY_MS)
-        await forget_old(work.session, work.now - keep_ms, work.now - round(desk.settings.retention_days * DAY_MS))
+        await forget_old(work.session, work.now - round(desk.settings.retention_days * DAY_MS))
     out.emit(work)
 
 

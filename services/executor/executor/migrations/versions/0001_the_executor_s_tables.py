@@ -45,18 +45,6 @@ def upgrade() -> None:
         batch_op.create_index("ix_dead_letter_stream", ["stream", "number"], unique=False)
 
     op.create_table(
-        "decision",
-        sa.Column("id", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
-        sa.Column("made_ms", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
-        sa.Column("master_order", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
-        sa.Column("shared", sa.Text(), nullable=False),
-        sa.Column("rows", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    with op.batch_alter_table("decision", schema=None) as batch_op:
-        batch_op.create_index("ix_decision_made", ["made_ms"], unique=False)
-
-    op.create_table(
         "follower",
         sa.Column("login", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("id", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
@@ -130,8 +118,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("master_order", "subscription", name="uq_link_order"),
     )
     with op.batch_alter_table("link", schema=None) as batch_op:
-        batch_op.create_index("ix_link_active", ["state", "follower_login"], unique=False)
-        batch_op.create_index("ix_link_follower_order", ["follower_order"], unique=False)
+        batch_op.create_index(
+            "ix_link_active", ["follower_login"], unique=False, sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")
+        )
+        batch_op.create_index(
+            "ix_link_follower_order",
+            ["follower_order"],
+            unique=False,
+            sqlite_where=sa.text("follower_order > 0"),
+            postgresql_where=sa.text("follower_order > 0"),
+        )
         batch_op.create_index(
             "ix_link_protecting",
             ["protect_ms"],
@@ -139,7 +135,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("protect_ms > 0"),
             postgresql_where=sa.text("protect_ms > 0"),
         )
-        batch_op.create_index("ix_link_subscription", ["subscription", "state"], unique=False)
         batch_op.create_index(
             "ix_link_waiting", ["sent_ms"], unique=False, sqlite_where=sa.text("sent_ms > 0"), postgresql_where=sa.text("sent_ms > 0")
         )
@@ -215,13 +210,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
-        "settings_version",
-        sa.Column("subscription", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
-        sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("subscription", "version"),
-    )
-    op.create_table(
         "subscription",
         sa.Column("id", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
@@ -294,7 +282,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_subscription_follower")
 
     op.drop_table("subscription")
-    op.drop_table("settings_version")
     op.drop_table("series")
     with op.batch_alter_table("position", schema=None) as batch_op:
         batch_op.drop_index("ix_position_login")
@@ -307,19 +294,16 @@ def downgrade() -> None:
     op.drop_table("log_counter")
     with op.batch_alter_table("link", schema=None) as batch_op:
         batch_op.drop_index("ix_link_waiting", sqlite_where=sa.text("sent_ms > 0"), postgresql_where=sa.text("sent_ms > 0"))
-        batch_op.drop_index("ix_link_subscription")
         batch_op.drop_index("ix_link_protecting", sqlite_where=sa.text("protect_ms > 0"), postgresql_where=sa.text("protect_ms > 0"))
-        batch_op.drop_index("ix_link_follower_order")
-        batch_op.drop_index("ix_link_active")
+        batch_op.drop_index(
+            "ix_link_follower_order", sqlite_where=sa.text("follower_order > 0"), postgresql_where=sa.text("follower_order > 0")
+        )
+        batch_op.drop_index("ix_link_active", sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0"))
 
     op.drop_table("link")
     op.drop_table("halt")
     op.drop_table("guard")
     op.drop_table("follower")
-    with op.batch_alter_table("decision", schema=None) as batch_op:
-        batch_op.drop_index("ix_decision_made")
-
-    op.drop_table("decision")
     with op.batch_alter_table("dead_letter", schema=None) as batch_op:
         batch_op.drop_index("ix_dead_letter_stream")
 
