@@ -1,9 +1,11 @@
 """A paper venue on a real store, with a clock that stands still, its HTTP door, and everything that it tells."""
 
 import json
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,29 @@ from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
 from sqlalchemy import select
+from sqlalchemy.engine import make_url
 
 NOON = 1_330_000_200_000  # 2012-02-23 12:30 UTC
 D = Decimal
 NONE = D(0)
+
+
+@cache
+def _migrated() -> bytes:
+    """A store as the migrations leave it: made once, and copied for each test."""
+    with tempfile.TemporaryDirectory() as folder:
+        migrate.upgrade("gateway", f"sqlite:///{folder}/gateway.db")
+        return (Path(folder) / "gateway.db").read_bytes()
+
+
+def _prepare(url: str) -> None:
+    """A store at this URL, if there is none yet."""
+    if not url.startswith("sqlite"):
+        migrate.upgrade("gateway", url)
+        return
+    file = Path(make_url(url).database or "")
+    if not file.exists():
+        file.write_bytes(_migrated())
 
 
 class GatewayWorld:
@@ -43,7 +64,7 @@ class GatewayWorld:
 
     async def start(self) -> None:
         """Starts the service, for the first time or again on the same store."""
-        migrate.upgrade("gateway", self.url)
+        _prepare(self.url)
         self.store = Store(create_engine(self.url), "gateway", lambda: self.now, {"trade.push": "trade.push"})
         await self.store.open()
         self.venue = PaperVenue(self.store, self.symbols)

@@ -89,6 +89,7 @@ async def _survives(world: GatewayWorld) -> None:
     task.cancel()
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path: Path, valkey: ValkeyServer) -> None:
     """The real process is killed while orders come without a pause; one whose answer was lost is sent again under its own id.
 
