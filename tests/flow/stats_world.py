@@ -45,6 +45,7 @@ class World:
         self.now = MONDAY
         self.deal = 0
         self.equity: dict[int, Decimal] = {}
+        self.customers: dict[int, int] = {}
 
     async def trades(self, *events: Any, lost: Lost | None = None) -> None:
         async with self.store.work() as work:
@@ -56,7 +57,7 @@ class World:
             await self.flow.on_config(Received(config.TOPIC, 1, "api", self.now, events), work)
 
     async def opened(self, login: int, equity: str, currency: str = "USD", customer: int = 1) -> None:
-        self.equity[login] = Decimal(equity)
+        self.equity[login], self.customers[login] = Decimal(equity), customer
         await self.trades(AccountsOpened.of([account(login, equity, currency=currency, customer=customer)], time=self.now))
 
     async def master(self, login: int, customer: int = 1) -> None:
@@ -69,7 +70,8 @@ class World:
         self.equity[login] += Decimal(net)
         event = PositionsReduced.of([row]) if left else PositionsClosed.of([row])
         await self.trades(
-            event.model_copy(update={"time": self.now}), AccountsChanged.of([account(login, self.equity[login])], time=self.now)
+            event.model_copy(update={"time": self.now}),
+            AccountsChanged.of([account(login, self.equity[login], customer=self.customers[login])], time=self.now),
         )
         return row
 
@@ -92,7 +94,10 @@ class World:
             self.equity[login] + Decimal(credit),
             Decimal(credit),
         )
-        await self.trades(BalancesChanged.of([row], time=self.now), AccountsChanged.of([account(login, self.equity[login])], time=self.now))
+        await self.trades(
+            BalancesChanged.of([row], time=self.now),
+            AccountsChanged.of([account(login, self.equity[login], customer=self.customers[login])], time=self.now),
+        )
 
     async def details(self, login: int, period: str = "30D") -> dict[str, Any]:
         """The details that were told last, amounts and ratios as Decimal."""

@@ -206,6 +206,16 @@ async def test_what_followers_made_before_and_after_rewards(world: World) -> Non
     assert details["tracking_error"] is None
 
 
+async def test_money_paid_in_during_the_day_is_part_of_what_was_allocated(world: World) -> None:
+    """1000 and 1000 more paid in: 50 made of 2000 is 2.5 %, the average of two followers 1.25 %."""
+    await world.turn()
+    await world.paid(11, "1000", 1)
+    row = closing(11, 900, 51, "50", closed_ms=world.now, position_client_id="c-7-1001-open-0")
+    await world.trades(PositionsClosed.of([row]))
+    await world.turn()
+    assert (await world.details(MASTER, "7D"))["followers_roi"] == Decimal("1.2500")
+
+
 async def test_the_least_capital_that_can_copy_every_trade(world: World) -> None:
     """The master opened 25 units with 10 000: a copy of 1 unit in proportion takes 400; 100 units would take 100."""
     for order, volume in ((ORDER, 25), (ORDER + 1, 100)):
