@@ -116,13 +116,17 @@ class Context:
             raise Refused("CONFLICT", "another change came first") from None
 
     async def prune_answers(self) -> None:
-        """Forgets answers to Idempotency-Keys and used signatures when they are old; runs as long as the service does."""
+        """Forgets what is old, again and again; runs as long as the service does."""
         while True:
-            async with self.store.work() as work:
-                before = work.now - round(self.settings.idempotency_hours * 3_600_000)
-                await work.session.execute(delete(Answered).where(col(Answered.created_ms) < before))
-                await work.session.execute(delete(Signed).where(col(Signed.expires_ms) < work.now))
+            await self.forget_old_answers()
             await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def forget_old_answers(self) -> None:
+        """Answers to Idempotency-Keys, and used signatures that are out of their window."""
+        async with self.store.work() as work:
+            before = work.now - round(self.settings.idempotency_hours * 3_600_000)
+            await work.session.execute(delete(Answered).where(col(Answered.created_ms) < before))
+            await work.session.execute(delete(Signed).where(col(Signed.expires_ms) < work.now))
 
     async def _seen(self, login: int) -> None:
         """Waits until the account was seen, `account_wait_s` at most."""

@@ -10,6 +10,7 @@ from cryptography.fernet import InvalidToken
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from shared.store.outbox import upsert
 from sqlalchemy import select
 from sqlmodel import col
@@ -56,6 +57,20 @@ class SignedRefusal(Exception):  # noqa: N818  (it carries a refusal, as `Refuse
         status, text = MESSAGES[code]
         self.status = status
         self.body = {"code": code, "msg": text % about if "%s" in text else text, "data": None}
+
+
+class Wrapped(BaseModel):
+    """The V2 wrapper of every answer: `code` 200 and the data, or an error's code and words."""
+
+    code: int
+    msg: str
+    data: Any = None
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Wrapped, "description": ", ".join(str(code) for code, (its, _) in MESSAGES.items() if its == status)}
+    for status in (400, 401, 403, 429, 500)
+}
 
 
 @dataclass(frozen=True, slots=True)

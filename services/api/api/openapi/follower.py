@@ -16,12 +16,12 @@ from api.commands import subscriptions
 from api.commands.change import Change
 from api.context import Context
 from api.errors import Refused
-from api.openapi.door import SignedRefusal, SignedRoute, caller_of, success
+from api.openapi.door import FAILURES, SignedRefusal, SignedRoute, Wrapped, caller_of, success
 from api.openapi.marks import Held, Quote, Worth, rate_between, text, worth
 from api.store import Account, Deal, Master, Position, Sharing, Subscription, Symbol, TradeLink
 from api.views import Json
 
-router = APIRouter(prefix="/api/v2/copy-trading/follower", tags=["openapi v2"], route_class=SignedRoute)
+router = APIRouter(prefix="/api/v2/copy-trading/follower", tags=["openapi v2"], route_class=SignedRoute, responses=FAILURES)
 
 PAGE_SIZE_DEFAULT = 10
 PAGE_SIZE_MAX = 100
@@ -30,7 +30,7 @@ CROSS = 1
 PARTLY_CLOSED, CLOSED = 1, 2
 
 
-@router.get("/orders/current")
+@router.get("/orders/current", response_model=Wrapped)
 async def current_orders(request: Request) -> Json:
     """What the account holds now by copying, each position with its leader."""
     caller = caller_of(request)
@@ -42,7 +42,7 @@ async def current_orders(request: Request) -> Json:
     return success([_current(position, link, names, market) for position, link in held])
 
 
-@router.get("/orders/history")
+@router.get("/orders/history", response_model=Wrapped)
 async def order_history(request: Request) -> Json:
     """Copied positions of which something was closed, the latest first."""
     caller = caller_of(request)
@@ -67,7 +67,7 @@ async def order_history(request: Request) -> Json:
     return success({"pages": str(-(-total // size)), "total": str(total), "list": listed})
 
 
-@router.get("/leaders")
+@router.get("/leaders", response_model=Wrapped)
 async def leaders(request: Request) -> Json:
     """Whom the account follows, with what it has in each and what each has earned."""
     caller = caller_of(request)
@@ -85,7 +85,7 @@ async def leaders(request: Request) -> Json:
     return success(answer)
 
 
-@router.delete("/leaders/{leader}")
+@router.delete("/leaders/{leader}", response_model=Wrapped)
 async def cancel_leader(leader: str, request: Request) -> Json:
     """Ends following a leader; refused while copied positions are open."""
     caller = caller_of(request)

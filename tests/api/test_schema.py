@@ -1,0 +1,64 @@
+"""S10: requests made from the OpenAPI document itself, against a running server: no failure of ours, every answer of a declared shape."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+import uvicorn
+from api import auth
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from tests.api.world import ALICE, NOW_MS, SECRET, open_world
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The api on a port of its own, in a thread with a loop of its own; answers its address."""
+    ready, stop = threading.Event(), threading.Event()
+    address: list[str] = []
+
+    async def serve() -> None:
+        async with open_world(tmp_path_factory.mktemp("served"), login_rate_limit="5/day") as world:
+            await world.pair()
+            server = uvicorn.Server(uvicorn.Config(world.app, port=0, log_level="error", lifespan="off"))
+            running = asyncio.create_task(server.serve())
+            while not server.started:  # noqa: ASYNC110  (uvicorn does not tell)
+                await asyncio.sleep(0.01)
+            address.append(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+            server.should_exit = True
+            await running
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(30)
+    yield address[0]
+    stop.set()
+    thread.join(30)
+
+
+def probe(operation: Any, headers: dict[str, str]) -> None:
+    """Some requests to one operation."""
+
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+    @given(case=operation.as_strategy())
+    def sent(case: Any) -> None:
+        case.call_and_validate(headers=headers, checks=CHECKS)
+
+    sent()
+
+
+def test_s10_every_answer_is_declared(served: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{served}/openapi.json")
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        kind, subject = (auth.MANAGER, "ops") if operation.path.startswith("/manager") else (auth.CUSTOMER, str(ALICE))
+        probe(operation, {"Authorization": auth.issue_token(SECRET, kind, subject, NOW_MS // 1000, 3600)})

@@ -1,0 +1,185 @@
+"""The api as a reader and a writer: its read models after every kind of event, and the snapshot of its configuration."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api import flow
+from api.__main__ import main
+from api.settings import Settings
+from shared.bus.reader import Received
+from shared.contracts import config
+from shared.contracts.config import ConfigEvent
+from shared.contracts.event import Event, Lost
+from shared.contracts.rewards import StandingRow, StandingsChanged
+from shared.contracts.trades import (
+    AccountPositions,
+    ChangedRow,
+    ClosedRow,
+    HeldRow,
+    OpenedRow,
+    PositionsChanged,
+    PositionsClosed,
+    PositionsOpened,
+    PositionsReduced,
+)
+from shared.service import Read
+from shared.store import migrate
+from shared.store.outbox import log_metadata
+from shared.store.work import Store, Work
+
+from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, World, open_world
+from tests.loopback import Loopback
+
+pytestmark = pytest.mark.anyio
+ZERO = Decimal(0)
+
+
+def opened(order: int, volume: int = 40) -> OpenedRow:
+    return OpenedRow(
+        *(order, BOB_LOGIN, "GBPUSD", "buy", volume, Decimal("1.5"), ZERO, ZERO, f"c-1-{order}-open-0", "TR_REASON_COPY"),
+        *(ZERO, ZERO, ZERO, ZERO, 1000),
+    )
+
+
+def closed(order: int, deal: int, volume: int, left: int) -> ClosedRow:
+    return ClosedRow(
+        *(order, deal, BOB_LOGIN, "GBPUSD", "buy", 40, volume, left, Decimal("1.5"), Decimal("1.6"), Decimal(100), ZERO, ZERO),
+        *("TR_REASON_COPY", "x", f"c-1-{order}-open-0", 1000, 2000),
+    )
+
+
+async def positions(world: World) -> list[tuple[int, int, int, int]]:
+    rows = await world.rows('"position" ORDER BY "order"')
+    return [(row["order"], row["initial"], row["volume"], row["sl"]) for row in rows]
+
+
+async def test_positions_follow_their_events_and_told_again_change_nothing(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        events: list[Event] = [
+            PositionsOpened.of([opened(1), opened(2)]),
+            PositionsChanged.of([ChangedRow(1, BOB_LOGIN, "GBPUSD", Decimal("1.4"), ZERO, 2, "x")]),
+            PositionsReduced.of([closed(1, 901, 10, 30)]),
+            PositionsClosed.of([closed(2, 902, 40, 0)]),
+        ]
+        await world.told(flow.on_trades, *events)
+        assert await positions(world) == [(1, 40, 30, 140_000_000)]
+        await world.told(flow.on_trades, PositionsOpened.of([opened(1), opened(2)]), PositionsReduced.of([closed(1, 901, 10, 30)]))
+        assert await positions(world) == [(1, 40, 30, 140_000_000)]
+        assert len(await world.rows("deal")) == 2
+        held = HeldRow(3, "GBPUSD", "sell", 20, 15, Decimal("1.5"), ZERO, ZERO, 1, "c-1-3-open-0", 1000)
+        await world.told(flow.on_trades, AccountPositions.of([held], login=BOB_LOGIN, pending=(), request="", first=True, last=False))
+        more = held._replace(order=4, volume=20)
+        await world.told(flow.on_trades, AccountPositions.of([more], login=BOB_LOGIN, pending=(), request="", first=False, last=True))
+        assert await positions(world) == [(3, 20, 15, 0), (4, 20, 20, 0)]
+
+
+async def test_accounts_are_as_last_told(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.open_account(BOB_LOGIN, BOB, equity=Decimal("9876.54321"), positions=2)
+        shown = (await world.good(BOB, "GET", "/customer/session/accounts"))["accounts"]
+        assert [(row["login"], row["equity"], row["positions"], row["group"]) for row in shown] == [(BOB_LOGIN, 9876.54321, 2, "real-usd")]
+
+
+async def test_a_past_due_subscription_shows_it(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.pair()
+        await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
+        row = StandingRow(1, BOB_LOGIN, MASTER_LOGIN, "close_only", 31, world.now)
+        await world.told(flow.on_rewards, StandingsChanged.of([row]))
+        mine = await world.good(BOB, "GET", "/copytrade/my")
+        assert (mine["subscriptions"][0]["standing"], mine["subscriptions"][0]["version"]) == ("close_only", 1)
+
+
+async def test_a_snapshot_rebuilds_a_reader(tmp_path: Path) -> None:
+    """A reader that starts from the snapshot knows what one knows that has read everything: the states, and every policy version."""
+    async with open_world(tmp_path) as world:
+        await world.pair()
+        subscription = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN, "copy_existing_positions": 1, "risk_multiplier": 0.25}
+        await world.good(BOB, "POST", "/copytrade/subscription", subscription)
+        await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": {"reward_type": 3, "fee_percent": 10}})
+        await world.good(ALICE, "POST", "/copytrade/halt", {"scope": "master", "login": MASTER_LOGIN})
+        everything = await read_all(world.store, tmp_path / "from_the_start")
+        async with world.store.work(lost=(config.TOPIC, Lost(1, 6))) as work:
+            await flow.snapshot(work)
+        again = (await read_all(world.store, tmp_path / "both"))[len(everything) :]
+
+        def states(events: list[Any]) -> dict[Any, Any]:
+            found = {}
+            for event in events:
+                state = getattr(event, event.type.partition(".")[0])
+                found[event.type, state.id, state.version if event.type == "policy.saved" else 0] = state
+            return found
+
+        assert states(again) == states(everything)
+        assert [event.policy.version for event in again if event.type == "policy.saved"] == [1, 2]
+        assert not any(event.copy_existing for event in again if event.type == "subscription.saved")
+
+
+async def read_all(store: Store, folder: Path) -> list[Any]:
+    """All of copy.config, as another service's reader gets it."""
+    folder.mkdir()  # noqa: ASYNC240
+    seen: list[Any] = []
+
+    async def on_config(batch: Received[ConfigEvent], _work: Work) -> None:
+        seen.extend(batch.events)
+
+    loopback = Loopback(folder, store.clock)
+    loopback.join(store, {})
+    reader = await loopback.open_store("executor", ())
+    loopback.join(reader, {config.TOPIC: Read(ConfigEvent, on_config)})
+    await loopback.settle()
+    await reader.engine.dispose()
+    return seen
+
+
+def test_the_migrations_are_the_tables(new_store_url: Callable[[str], str]) -> None:
+    url = new_store_url("api")
+    migrate.upgrade("api", url)
+    assert migrate.differences("api", url) == []
+    migrate.downgrade("api", url)
+    migrate.upgrade("api", url)
+    assert log_metadata().tables.keys() <= migrate.metadata_of("api").tables.keys()
+
+
+async def test_settings_have_their_effect(tmp_path: Path) -> None:
+    async with open_world(tmp_path, page_default=1, page_max=2, manager_page_max=3, session_ttl_s=60, json_depth_max=4) as world:
+        await world.pair()
+        await world.good(BOB, "POST", "/copytrade/master", MASTER | {"login": BOB_LOGIN})
+        page = await world.good(ALICE, "GET", "/copytrade/masters")
+        assert (len(page["rows"]), page["count"]) == (1, 2)
+        assert (await world.call(ALICE, "GET", "/copytrade/masters?limit=3")).status_code == 400
+        assert (await world.call("SESSION_MANAGER", "POST", "/manager/MngGetCopyMastersByFilter", {"limit": 4})).status_code == 400
+        assert (await world.call("SESSION_MANAGER", "POST", "/manager/MngGetCopyMastersByFilter", {"limit": 3})).status_code == 200
+        deep = {"where": [["id", "=", [[[1]]]]]}
+        assert "nested" in (await world.call(ALICE, "POST", "/copytrade/masters/search", deep)).json()["message"]
+        await world.good(
+            "SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", {"id": BOB, "email": "b@b.b", "password": "correct horse"}
+        )
+        token = (await world.good(None, "POST", "/customer/auth/login", {"email": "b@b.b", "password": "correct horse"}))["__token"]
+        world.now += 59_000
+        await world.good(None, "GET", "/copytrade/my", headers={"Authorization": token})
+        world.now += 1000
+        assert (await world.call(None, "GET", "/copytrade/my", headers={"Authorization": token})).status_code == 401
+
+
+async def test_old_answers_are_forgotten(tmp_path: Path) -> None:
+    async with open_world(tmp_path, idempotency_hours=1) as world:
+        await world.call(ALICE, "POST", "/copytrade/master", MASTER, headers={"Idempotency-Key": "k"})
+        for hours, kept in ((1, 1), (1.01, 0)):
+            world.now = 1_778_160_000_000 + round(hours * 3_600_000)
+            await world.context.forget_old_answers()
+            assert len(await world.rows("idempotency")) == kept
+
+
+def test_the_process_is_wired(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def run(name: str, settings: Settings, _build: Any, **more: Any) -> None:
+        seen.update(name=name, settings=settings, **more)
+
+    monkeypatch.setattr("api.__main__.run", run)
+    main()
+    assert (seen["name"], seen["writes"], seen["sole_owner"]) == ("api", ("copy.config",), False)
