@@ -287,6 +287,7 @@ def import_command(
         print("\n".join(str(row) for row in report.errors))
         print(f"nothing was loaded: {len(report.errors)} rows are not as they should be")
     else:
-        print(f"{report.trades} trades and {report.days} days loaded; {report.trades_known} trades were known from the venue itself")
+        known = f"; {report.trades_known} trades were known from the venue itself" if report.trades_known else ""
+        print(f"{report.trades} trades and {report.days} days loaded{known}")
     if report.errors:
         raise typer.Exit(1)

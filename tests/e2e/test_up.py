@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -168,6 +169,32 @@ def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> Non
     assert not (blocked.home / "run" / "redis.pid").exists()
 
 
+def commands_work_on_it(up: Up) -> None:
+    """The commands that ask a running stack, each once."""
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "lockstep", *arguments, "--home", str(up.home)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    logins = json.loads((up.home / "demo.json").read_text())["logins"]
+    assert re.fullmatch(r"key [0-9a-f]{64}\nsecret [0-9a-f]{64}\n", run("api-key", "create", str(logins["anna"]), "--read-only"))
+    assert run("resync", "--all").startswith("asked for 15 accounts")
+    assert re.match(r"[1-9]\d* decisions made again, 0 come out otherwise", run("replay"))
+    assert re.match(r"everything agrees; [1-9]\d* balance operations", run("verify"))
+    assert run("dead-letters", "list") == "no dead letters\n"
+    assert json.loads(run("doctor", "--json"))
+    trades = up.home.with_name("trades.csv")
+    trades.write_text(
+        "order,symbol,side,volume,open_time,open_price,close_time,close_price,profit,commission,swap\n"
+        "1,GBPUSD,buy,100,2026-01-05T10:00:00Z,1.5,2026-01-05T11:00:00Z,1.51,1000,-7,0\n"
+    )
+    assert run("import", "--login", str(logins["trend"]), "--trades", str(trades)).endswith("1 trades and 0 days loaded\n")
+    session = {"Authorization": run("token", "customer", "1").strip()}
+    assert httpx.get(f"http://127.0.0.1:{up.base + 1}/copytrade/my", headers=session).status_code == 200
+
+
 @pytest.mark.slow
 def test_the_demo_trades_by_itself_and_goes_on_where_it_was(start: Callable[..., Up]) -> None:
     def copied(up: Up) -> list[str]:
@@ -177,6 +204,7 @@ def test_the_demo_trades_by_itself_and_goes_on_where_it_was(start: Callable[...,
     up.ready()
     up.until(lambda: bool(copied(up)))
     up.until(lambda: any("rewards paid" in line and not line.endswith("rewards paid -") for line in up.lines))
+    commands_work_on_it(up)
     demo = up.pid("demo")
     os.kill(demo, signal.SIGKILL)
     up.until(lambda: up.pid("demo") not in {0, demo}, 5)

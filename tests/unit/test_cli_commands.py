@@ -214,6 +214,85 @@ def test_a_store_from_the_future_is_a_moved_clock(home: Home) -> None:
     assert found["executor's store"][1]["text"].startswith("was last written 3")
 
 
+TRADES = """order,symbol,side,volume,open_time,open_price,close_time,close_price,profit,commission,swap
+1,GBPUSD,buy,100,2026-01-05T10:00:00Z,1.5,2026-01-05T11:00:00Z,1.51,1000,-7,0
+2,GBPUSD,buy,{volume},2026-01-06T10:00:00Z,1.5,2026-01-06T11:00:00Z,1.49,-500,-3.5,0
+"""
+
+
+def test_an_import_tells_each_bad_row_and_loads_nothing(home: Home, tmp_path: Path) -> None:
+    assert run(home, "migrate", "--service", "stats")[0] == 0
+    file = tmp_path / "trades.csv"
+    file.write_text(TRADES.format(volume="half"))
+    code, output = run(home, "import", "--login", "100001", "--trades", str(file))
+    assert code == 1
+    assert output.splitlines()[-2:] == [
+        "trades.csv:3: volume: 'half' is no whole number above 0",
+        "nothing was loaded: 1 rows are not as they should be",
+    ]
+
+
+def test_an_import_is_of_an_account_that_is_known(home: Home, tmp_path: Path) -> None:
+    assert run(home, "migrate", "--service", "stats")[0] == 0
+    file = tmp_path / "trades.csv"
+    file.write_text(TRADES.format(volume="50"))
+    code, output = run(home, "import", "--login", "100001", "--trades", str(file))
+    assert code == 1
+    assert "account 100001 is not known" in output
+
+
+def test_an_import_of_nothing_is_refused(home: Home) -> None:
+    code, output = run(home, "import", "--login", "100001")
+    assert code == 1
+    assert "give --trades, --equity or both" in output
+
+
+def test_a_time_that_is_none_is_refused(home: Home) -> None:
+    code, output = run(home, "replay", "--from", "yesterday")
+    assert code == 1
+    assert "write it like 2026-01-31" in output
+
+
+def test_a_replay_of_no_decisions_finds_no_difference(home: Home) -> None:
+    assert run(home, "migrate", "--service", "executor")[0] == 0
+    assert run(home, "replay", "--from", "2026-01-01") == (0, "0 decisions made again, 0 come out otherwise\n")
+    assert json.loads(run(home, "replay", "--json")[1]) == {"decisions": 0, "differences": []}
+
+
+def test_verify_names_what_the_venue_has_otherwise(home: Home) -> None:
+    for service in ("rewards", "gateway"):
+        assert run(home, "migrate", "--service", service)[0] == 0
+    assert run(home, "verify") == (0, "everything agrees; 0 balance operations are on the venue as they are claimed\n")
+    with sqlite3.connect(home.path / "gateway.db") as store:
+        for number in (1, 2):
+            values = (number, 100001, "OP_BALANCE_OUT", 100_000_000, "TR_REASON_COPY_REWARD", "r-5-out", "", 1)
+            store.execute(
+                "INSERT INTO operation (id, login, operation, amount, reason, client_id, api_data, time_ms) VALUES (?,?,?,?,?,?,?,?)",
+                values,
+            )
+    code, output = run(home, "verify")
+    assert (code, output) == (1, "venue: r-5-out: carried out twice, as operation 1 and 2\n")
+
+
+def test_verify_needs_a_home_with_stores(home: Home) -> None:
+    code, output = run(home, "verify")
+    assert code == 1
+    assert "there are no stores" in output
+
+
+@pytest.mark.parametrize("arguments", [("api-key", "create", "100001"), ("resync", "100001"), ("resync", "--all")])
+def test_what_needs_a_running_stack_says_so(home: Home, arguments: tuple[str, ...]) -> None:
+    home.remember(Stack(BASE))
+    code, output = run(home, *arguments)
+    assert code == 1
+    assert "is the stack running?" in output
+
+
+@pytest.mark.parametrize("arguments", [("resync",), ("resync", "--all", "100001")])
+def test_a_resync_is_of_some_accounts_or_of_all(home: Home, arguments: tuple[str, ...]) -> None:
+    assert run(home, *arguments)[0] == 2
+
+
 def test_a_home_that_a_stack_runs_on_is_in_use(home: Home) -> None:
     assert not home.in_use()
     with home.taken():
