@@ -161,7 +161,7 @@ class Columns:
         known = self.settings_text
         missing = [place for place in places.tolist() if place not in known]
         for place, row in zip(missing, self.data[missing, : len(RULES)].tolist(), strict=True):
-            known[place] = str(row)[:-1].replace(" ", "")
+            known[place] = str(row)[:-1].replace(" ", "")  # once for each version of a subscription
         return [known[place] for place in places.tolist()]
 
     def standing(self, place: int, accounts: Accounts) -> Standing:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic_core import to_json
 from shared.contracts import links as links_topic
 from shared.contracts import orders as orders_topic
 from shared.contracts.event import ROWS_PER_ENTRY
@@ -47,6 +48,7 @@ class Lanes(NamedTuple):
     tp: list[int]
     worst: list[int]
     inputs: list[str]
+    """JSON objects, ready to stand in a JSON string: their quotation marks are escaped."""
 
 
 async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool, asked: bool = False, only: int = 0) -> None:
@@ -98,11 +100,11 @@ def decided(desk: Desk, signal: Signal, table: Table, columns: Columns, places: 
         both = (side, opposite(side))
         made = [[REASONS[code] for code in many.reason.tolist()], [both[reverse] for reverse in many.reverse.tolist()]]
         made += [column.tolist() for column in many[2:]]
-    results = [f'["{r}","{s}",{v},{sl},{tp},{w},{x}]' for r, s, v, sl, tp, w, x in zip(*made, strict=True)]
     inputs = [
-        f'{{"terms":{t},"rules":{rules},{is_listed}],"standing":{stands},"result":{result}}}'
-        for t, rules, is_listed, stands, result in zip(
-            which, columns.texts(places), listed.astype(np.int64).tolist(), lists_of(standing), results, strict=True
+        f'{{\\"terms\\":{t},\\"rules\\":{rules},{is_listed}],\\"standing\\":{stands},'
+        f'\\"result\\":[\\"{reason}\\",\\"{which_side}\\",{volume},{sl},{tp},{worst},{wanted}]}}'
+        for t, rules, is_listed, stands, reason, which_side, volume, sl, tp, worst, wanted in zip(
+            which, columns.texts(places), listed.astype(np.int64).tolist(), lists_of(standing), *made, strict=True
         )
     ]
     symbols = [table.terms[t].symbol for t in which]
@@ -113,7 +115,8 @@ def decided(desk: Desk, signal: Signal, table: Table, columns: Columns, places: 
 
 def lists_of(rows: Integers) -> list[str]:
     """Each row as a JSON list."""
-    return [str(row).replace(" ", "") for row in rows.tolist()]
+    parts = to_json(rows.tolist()).decode()[2:-2].split("],[")
+    return [f"[{part}]" for part in parts]
 
 
 def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: bool, only: int) -> Places:
@@ -218,7 +221,7 @@ def _emit_links(work: Work, position: PositionRecord, ids: list[int], lanes: Lan
     tail = f'0,{position.volume},{position.volume},"0","0","0",{work.now},{work.now}'
     rows = [
         f'[{link},{subscription},{follower},0,{skipped if reason else active},"{reason}",{name(symbol)},"{side}",{volume},{tail},'
-        f'{quoted(inputs)}]'
+        f'"{inputs}"]'
         for link, subscription, follower, symbol, reason, side, volume, inputs in zip(
             ids, lanes.subscriptions, lanes.logins, lanes.symbols, lanes.reasons, lanes.sides, lanes.volumes, lanes.inputs, strict=True
         )
@@ -268,8 +271,3 @@ def text(value: int) -> str:
 def name(symbol: str) -> str:
     """A symbol as JSON."""
     return json.dumps(symbol)
-
-
-def quoted(inputs: str) -> str:
-    """Inputs as a JSON string: they hold numbers and our own words, so the quotation mark is all that has to be escaped."""
-    return '"' + inputs.replace('"', '\\"') + '"'

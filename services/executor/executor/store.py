@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shared.store.outbox import log_metadata, upsert
-from sqlalchemy import BigInteger, Index, String, Table, Text, UniqueConstraint, delete, func, select, text
+from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, String, Table, Text, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -188,15 +188,17 @@ class Link(Base, table=True):
 
     __tablename__ = "link"
     __table_args__ = (
-        UniqueConstraint("master_order", "subscription", name="uq_link_order"),
+        PrimaryKeyConstraint("master_order", "subscription"),
         Index(
             "ix_link_follower_order", "follower_order", sqlite_where=text("follower_order > 0"), postgresql_where=text("follower_order > 0")
         ),
         Index("ix_link_active", "follower_login", sqlite_where=text("state = 0"), postgresql_where=text("state = 0")),
         Index("ix_link_waiting", "sent_ms", sqlite_where=text("sent_ms > 0"), postgresql_where=text("sent_ms > 0")),
         Index("ix_link_protecting", "protect_ms", sqlite_where=text("protect_ms > 0"), postgresql_where=text("protect_ms > 0")),
+        # a fan-out's rows lie side by side, in the order in which they are written and asked for
+        {"sqlite_with_rowid": False},
     )
-    id: int = whole(primary_key=True)
+    id: int = whole()
     subscription: int = whole()
     master_login: int = whole()
     master_order: int = whole()

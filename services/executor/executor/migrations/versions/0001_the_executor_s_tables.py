@@ -114,8 +114,8 @@ def upgrade() -> None:
         sa.Column("protect_ms", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("created_ms", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("updated_ms", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("master_order", "subscription", name="uq_link_order"),
+        sa.PrimaryKeyConstraint("master_order", "subscription"),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("link", schema=None) as batch_op:
         batch_op.create_index(
