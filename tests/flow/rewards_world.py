@@ -1,8 +1,10 @@
 """The rewards service alone on a real store, with a venue that the test plays itself."""
 
 import json
+import tempfile
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,14 @@ MASTER, PAYOUT, FOLLOWER, DEMO_FOLLOWER, OWN_FOLLOWER, EURO_ACCOUNT = 100001, 10
 FOLLOWER_OF = {7: FOLLOWER, 8: DEMO_FOLLOWER, 9: OWN_FOLLOWER}
 ZERO = Decimal(0)
 WRITTEN: TypeAdapter[Any] = TypeAdapter(rewards.RewardEvent)
+
+
+@cache
+def _migrated() -> bytes:
+    """A store as the migrations leave it: made once, and copied for each test."""
+    with tempfile.TemporaryDirectory() as folder:
+        migrate.upgrade("rewards", f"sqlite:///{folder}/rewards.db")
+        return (Path(folder) / "rewards.db").read_bytes()
 
 
 def dec(value: str | int) -> Decimal:
@@ -81,7 +91,10 @@ class World:
     @classmethod
     async def open(cls, folder: Path, now: int = 10_000_000, url: str = "", **settings: Any) -> "World":
         world = cls(url or f"sqlite:///{folder}/rewards.db", now)
-        migrate.upgrade("rewards", world.url)
+        if url:
+            migrate.upgrade("rewards", url)
+        else:
+            (folder / "rewards.db").write_bytes(_migrated())
         await world._start(settings)
         return world
 

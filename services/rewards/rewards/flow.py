@@ -31,7 +31,8 @@ Row = TypeVar("Row")
 ZERO = Decimal(0)
 SNAPSHOT_MS = 90 * 86_400_000
 """How far back a snapshot tells accruals that are final."""
-SIGNS = {trades.OP_BALANCE_IN: 1, trades.OP_BALANCE_OUT: -1}
+PRICES_KEPT_MS = 10_000
+FLOWS = frozenset({trades.OP_BALANCE_IN, trades.OP_BALANCE_OUT})
 
 
 class Rewards:
@@ -41,6 +42,7 @@ class Rewards:
         self.settlement = Settlement(settings)
         self.billing = Billing(settings, self.settlement)
         self._known: Known | None = None
+        self._kept_prices_ms = 0
 
     def forget(self) -> None:
         """Drops what memory knows; the next event loads it again."""
@@ -168,7 +170,7 @@ class Rewards:
                 fact = Fact.OUT_OK if ours[1] == "out" else Fact.IN_OK
                 answers.append(Answer(*ours, fact, row.login, row.amount, row.operation_id))
         await self._answered(work, known, answers)
-        flows = [row for row in rows if row.reason != REASON_COPY_REWARD and row.operation in SIGNS]
+        flows = [row for row in rows if row.reason != REASON_COPY_REWARD and row.operation in FLOWS]
         await self.billing.flows(work, known, flows, time_ms)
 
     async def _refused(self, work: Work, known: Known, rows: Sequence[trades.RefusedRow]) -> None:
@@ -222,6 +224,7 @@ class Rewards:
         `caught_up`: nothing that the venue has told is unread.
         """
         known = await self.known(work)
+        await self._keep_prices(work, known)
         changes = Changes()
         asked = await self.settlement.tick(work, known, changes)
         await self.settlement.write(work, known, changes)
@@ -230,6 +233,13 @@ class Rewards:
         await self.settlement.write(work, known, changes)
         await self.billing.standings(work, known)
         return asked >= store.CHUNK or billed
+
+    async def _keep_prices(self, work: Work, known: Known) -> None:
+        """Prices come often and may be lost: a restart goes on from those of a moment ago."""
+        if known.repriced and work.now - self._kept_prices_ms >= PRICES_KEPT_MS:
+            self._kept_prices_ms = work.now
+            await store.save_symbols(work.session, [known.symbols[name] for name in sorted(known.repriced)])
+            known.repriced.clear()
 
     async def snapshot(self, work: Work) -> None:
         """Everything again that somebody may need: accruals not final or recent, sums, standings, and the requests in flight."""

@@ -51,6 +51,8 @@ class Known:
     by_follower: dict[int, set[int]] = field(default_factory=dict)
     accounts: dict[int, Account] = field(default_factory=dict)
     symbols: dict[str, Symbol] = field(default_factory=dict)
+    repriced: set[str] = field(default_factory=set)
+    """Symbols whose latest price is not in the store yet."""
     cursors: dict[int, dict[int, int]] = field(default_factory=dict)
     """By subscription and reward type: everything before is billed."""
 
@@ -103,6 +105,7 @@ class Known:
         known = self.symbols.get(symbol)
         if known is not None and time_ms >= known.time_ms:
             self.symbols[symbol] = known._replace(bid=bid, ask=ask, time_ms=time_ms)
+            self.repriced.add(symbol)
 
     def rate(self, source: str, target: str) -> Rate | None:
         """What a unit of one currency is worth in another by the middle of the latest prices: directly, or across the dollar."""
