@@ -16,6 +16,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from lockstep.main import app
+from typer.testing import CliRunner
 
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 READY_S = 60
@@ -173,10 +175,9 @@ def commands_work_on_it(up: Up) -> None:
     """The commands that ask a running stack, each once."""
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "lockstep", *arguments, "--home", str(up.home)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
+        done = CliRunner().invoke(app, [*arguments, "--home", str(up.home)])
+        assert done.exit_code == 0, f"{arguments}: {done.output}"
+        return done.output
 
     logins = json.loads((up.home / "demo.json").read_text())["logins"]
     assert re.fullmatch(r"key [0-9a-f]{64}\nsecret [0-9a-f]{64}\n", run("api-key", "create", str(logins["anna"]), "--read-only"))
