@@ -144,7 +144,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to orphans is Linux's")
 async def test_a_killed_supervisor_takes_its_programs_along(tmp_path: Path) -> None:
-    supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(tmp_path)])  # noqa: ASYNC220
+    supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(tmp_path)])
     lines = Lines()
     try:
         await lines.until((tmp_path / "small.pid").exists)
