@@ -25,6 +25,9 @@ run: setup  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 90
 test: setup  ## all tests, with their own servers (ARGS="-k log")
 	@$(RUN) pytest $(ARGS)
 
+e2e: setup  ## the main job on containers; needs a Docker engine
+	@TESTCONTAINERS_RYUK_DISABLED=true $(RUN) pytest -m docker tests/e2e $(ARGS)
+
 check: setup  ## lint, format, types, direction of imports, lock file
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,60 @@ STOP_TIMEOUT_S = 20
 LOCKSTEP = [sys.executable, "-m", "lockstep"]
 
 
-class RunningStack:
+class Client(ABC):
+    """What a user's program knows of a stack: where its two HTTP doors are."""
+
+    def __init__(self, api: str, venue: str) -> None:
+        self.api = api
+        self.venue = venue
+        self._http = httpx.Client(timeout=10)
+
+    def call(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        """One request, made again while nobody answers it: the service, or its database, may just have been killed."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = self._http.request(method, url, **arguments)
+                if answer.status_code < 500 or time.monotonic() > deadline:
+                    return answer
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def until(self, condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+        """Waits until something is so, and answers it."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = condition()
+            if found:
+                return found
+            assert self.alive(), f"ended by itself:\n{self.log()[-4000:]}"
+            assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}\n{self.log()[-4000:]}"
+            time.sleep(0.1)
+
+    def alive(self) -> bool:
+        """Whether there is any use in waiting."""
+        return True
+
+    @abstractmethod
+    def log(self) -> str: ...
+
+    @abstractmethod
+    def token(self, customer: int) -> str: ...
+
+    @abstractmethod
+    def kill_service(self, service: str) -> None: ...
+
+
+class RunningStack(Client):
     """`lockstep up --no-demo` on a home of its own."""
 
     def __init__(self, home: Path, port_base: int) -> None:
+        super().__init__(api=f"http://127.0.0.1:{port_base + 1}", venue=f"http://127.0.0.1:{port_base + 3}")
         self.home = home
-        self.api = f"http://127.0.0.1:{port_base + 1}"
-        self.venue = f"http://127.0.0.1:{port_base + 3}"
         self._port_base = port_base
         self._process: subprocess.Popen[str] | None = None
-        self._http = httpx.Client(timeout=10)
 
     def start(self) -> None:
         log = (self.home.parent / "stack.log").open("a")
@@ -56,28 +101,8 @@ class RunningStack:
         command = [*LOCKSTEP, "token", "customer", str(customer), "--home", str(self.home)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    def call(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        """One request, made again while nobody answers: the service may just have been killed."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return self._http.request(method, url, **arguments)
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-
-    def until(self, condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-        """Waits until something is so, and answers it."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            found = condition()
-            if found:
-                return found
-            if self._process is not None and self._process.poll() is not None:
-                raise AssertionError(f"the stack ended with code {self._process.returncode}:\n{self.log()[-4000:]}")
-            assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}\n{self.log()[-4000:]}"
-            time.sleep(0.1)
+    def alive(self) -> bool:
+        return self._process is None or self._process.poll() is None
 
     def log(self) -> str:
         return (self.home.parent / "stack.log").read_text()
