@@ -36,7 +36,7 @@ def letters_list(
         print("no dead letters")
     for letter in found if not as_json else ():
         one = letter.letter
-        print(f"{letter.name}  {one.stream} {one.number}  {stamp(one.created_ms)}  {letter.state}  {one.reason}")
+        print(f"{letter.name}  {one.stream} {one.number}  {stamp(one.created_ms)}  {letter.state}  {one.reason.partition(chr(10))[0]}")
 
 
 @commands.command("show")
