@@ -83,7 +83,8 @@ def random_standing(random: np.random.Generator, rows: int) -> np.ndarray:
         "equity": equity, "balance": np.where(random.random(rows) < 0.1, 0, equity + 10**6),
         "free_margin": random.integers(-(10**6), 10**15, rows),
         "leverage": chosen(random, rows, 0, 1, 20, 100, 500), "positions": chosen(random, rows, 0, 1),
-        "updated_ms": chosen(random, rows, 0, 9_500, 10_000), "copies": chosen(random, rows, 0, 2, 3), "rank": chosen(random, rows, 0, 0, 1),
+        "updated_ms": chosen(random, rows, 0, 9_500, 10_000), "copies": chosen(random, rows, 0, 2, 3),
+        "rank": chosen(random, rows, 0, 0, 1),
         "max_masters": chosen(random, rows, 0, 1, 1, 5), "halted": chosen(random, rows, *[0] * 18, 1, 2),
         "stopped": chosen(random, rows, *[0] * 19, 1),
     }  # fmt: skip

@@ -131,8 +131,8 @@ def test_no_equity_no_guess(changes: dict[str, dict[str, int]], reason: str) -> 
 def test_contract_sizes_and_lot_units_are_made_equal() -> None:
     """1 lot of 100 units and contract 100,000 against 1,000 units a lot and contract 10,000: 100 units -> 1 lot -> 10 lots -> 10,000."""
     market = Market({"*": {"EURUSD": "EURUSD.m"}})
-    market.symbols["EURUSD"] = SymbolFacts("EURUSD", 5, 100_000 * UNIT, "EUR", "USD", 100, 1, 1, 10**6, 0, 0)
-    market.symbols["EURUSD.m"] = SymbolFacts("EURUSD.m", 5, 10_000 * UNIT, "EUR", "USD", 1000, 1, 1, 10**6, 0, 0)
+    market.put(SymbolFacts("EURUSD", 5, 100_000 * UNIT, "EUR", "USD", 100, 1, 1, 10**6, 0, 0))
+    market.put(SymbolFacts("EURUSD.m", 5, 10_000 * UNIT, "EUR", "USD", 1000, 1, 1, 10**6, 0, 0))
     terms = market.terms("EURUSD", "real-usd", "USD", "USD", {})
     made = decide(signal(), terms, rules(), STANDING, POLICY)
     assert (terms.symbol, made.volume) == ("EURUSD.m", 10_000)
@@ -141,15 +141,15 @@ def test_contract_sizes_and_lot_units_are_made_equal() -> None:
 def test_rates_between_currencies() -> None:
     """EURUSD 1.24/1.26 -> 1.25; USDJPY 150: EUR -> JPY over USD 187.5; USDT is a USD unless a symbol says otherwise."""
     market = Market({})
-    market.symbols["EURUSD"] = SymbolFacts("EURUSD", 5, UNIT, "EUR", "USD", 100, 1, 1, 10, 124_000_000, 126_000_000)
-    market.symbols["USDJPY"] = SymbolFacts("USDJPY", 3, UNIT, "USD", "JPY", 100, 1, 1, 10, 150 * UNIT, 150 * UNIT)
+    market.put(SymbolFacts("EURUSD", 5, UNIT, "EUR", "USD", 100, 1, 1, 10, 124_000_000, 126_000_000))
+    market.put(SymbolFacts("USDJPY", 3, UNIT, "USD", "JPY", 100, 1, 1, 10, 150 * UNIT, 150 * UNIT))
     assert market.rate("EUR", "USD") == Fraction(5, 4)
     assert market.rate("USD", "EUR") == Fraction(4, 5)
     assert market.rate("EUR", "JPY") == Fraction(375, 2)
     assert market.rate("USDT", "EUR") == Fraction(4, 5)
     assert market.rate("USDT", "USD") == 1
     assert market.rate("CHF", "USD") == 0
-    market.symbols["USDTUSD"] = SymbolFacts("USDTUSD", 4, UNIT, "USDT", "USD", 100, 1, 1, 10, 99_000_000, 99_000_000)
+    market.put(SymbolFacts("USDTUSD", 4, UNIT, "USDT", "USD", 100, 1, 1, 10, 99_000_000, 99_000_000))
     assert market.rate("USDT", "USD") == Fraction(99, 100)
 
 

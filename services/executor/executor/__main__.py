@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 RING_EVERY_S = 1.0
 GC_ALLOCATIONS = 100_000
-"""A fan-out makes tens of thousands of short-lived rows without a cycle among them: looking for cycles so often takes a third of its time."""
+"""A fan-out makes tens of thousands of short-lived rows without a cycle: looking for cycles more often takes a third of its time."""
 WRITES = (orders.TOPIC, links.TOPIC)
 
 

@@ -114,6 +114,7 @@ class Desk:
         self.settings = settings
         self.policy = settings.policy()
         self.memory = Memory(Market(settings.symbol_map))
+        self._late_prices: dict[str, tuple[int, int]] = {}
         self._pending = Pending()
         self._work: Work | None = None
 
@@ -124,8 +125,6 @@ class Desk:
         self._late_prices = prices
         self._pending = Pending()
         self._work = None
-
-    _late_prices: dict[str, tuple[int, int]] = {}  # noqa: RUF012  (replaced, never changed)
 
     async def begin(self, work: Work) -> None:
         """Joins a transaction: what is changed from now on is written at its end."""
@@ -155,7 +154,7 @@ class Desk:
     async def _load(self, session: AsyncSession) -> None:
         memory = self.memory
         for row in await read_rows(session, Symbol):
-            memory.market.symbols[row[0]] = SymbolFacts(*row)
+            memory.market.put(SymbolFacts(*row))
         for name, (bid, ask) in self._late_prices.items():
             memory.market.price(name, bid, ask)
         for login, _, _, enabled, modes, deleted in await read_rows(session, Master):

@@ -1,8 +1,8 @@
 """Table events whose rows their maker has encoded already: a fan-out writes each row's JSON once, from columns."""
 
-import json
 from typing import Any
 
+from pydantic_core import to_json
 from shared.contracts.event import Event, TableEvent
 
 
@@ -30,11 +30,11 @@ class Encoded(Event):
             **self.fields,
             "structure": self.structure,
         }
-        return f'{json.dumps(head, separators=(",", ":"))[:-1]},"rows":[{self.body}]}}'
+        return f'{to_json(head).decode()[:-1]},"rows":[{self.body}]}}'
 
 
 def encoded(event: type[TableEvent], rows: list[str], **fields: Any) -> Encoded:
     """The event with these rows, each a JSON list in the order of the event's columns. Fields that are amounts come as strings."""
     own_type = event.model_fields["type"].default
     structure = event.model_fields["structure"].default
-    return Encoded.model_construct(type=own_type, fields=fields, structure=structure, body=",".join(rows), count=len(rows))
+    return Encoded(type=own_type, fields=fields, structure=structure, body=",".join(rows), count=len(rows))

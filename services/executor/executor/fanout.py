@@ -187,16 +187,15 @@ async def terms_of(desk: Desk, symbol: str, columns: Columns, places: Places, ma
 
 def shared_inputs(signal: Signal, table: Sequence[Terms], policy: Policy) -> str:
     """The JSON of what a decision's rows have in common, with the names of the rows' own columns."""
-    return json.dumps(
+    return to_json(
         {
             "unit": "1e-8",
             "signal": signal._asdict(),
             "terms": [terms._asdict() for terms in table],
             "policy": policy._asdict(),
             "structure": {"rules": Rules._fields, "standing": Standing._fields, "result": RESULT},
-        },
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def link_rows(position: PositionRecord, ids: list[int], lanes: Lanes, now: int) -> list[tuple[Any, ...]]:

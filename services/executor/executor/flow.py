@@ -196,10 +196,11 @@ class Flow:
             self.desk.changed_account(row.login)
 
     def _symbol(self, row: SymbolRow) -> None:
-        self.desk.memory.market.symbols[row.symbol] = SymbolFacts(
+        facts = SymbolFacts(
             row.symbol, row.digits, units(row.contract_size), row.base_currency, row.quote_currency, row.volume_per_lot, row.volume_min,
             row.volume_step, row.volume_max, units(row.bid), units(row.ask),
         )  # fmt: skip
+        self.desk.memory.market.put(facts)
         self.desk.changed_symbol(row.symbol)
 
     async def on_prices(self, prices: Prices) -> None:

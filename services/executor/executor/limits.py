@@ -1,6 +1,7 @@
 """What holds an opening back, and why: status, filters, counts, guards, margin. Closings never come here."""
 
 from fractions import Fraction
+from functools import lru_cache
 
 from shared.contracts.config import CopyMode, FollowerModes, SubscriptionStatus, SymbolsMode
 from shared.symbols import BUY
@@ -106,6 +107,7 @@ def margin_suffices(volume: int, terms: Terms, standing: Standing, policy: Polic
     return volume * terms.margin_num * den <= standing.free_margin * num * terms.margin_den
 
 
+@lru_cache(maxsize=1024)
 def margin_bound(leverage: int, policy: Policy) -> tuple[int, int]:
     """Leverage times `margin_share`, as a fraction."""
     gear = max(1, leverage)

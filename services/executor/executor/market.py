@@ -34,12 +34,19 @@ class Market:
     def __init__(self, symbol_map: dict[str, dict[str, str]]) -> None:
         self.symbols: dict[str, SymbolFacts] = {}
         self._map = symbol_map
+        self._terms: dict[tuple[str, str, str, str], Terms] = {}
+
+    def put(self, facts: SymbolFacts) -> None:
+        """Takes over a symbol's settings and price."""
+        self.symbols[facts.symbol] = facts
+        self._terms.clear()
 
     def price(self, symbol: str, bid: int, ask: int) -> None:
         """Takes over a latest price."""
         facts = self.symbols.get(symbol)
         if facts is not None:
             facts.bid, facts.ask = bid, ask
+            self._terms.clear()
 
     def own_symbol(self, symbol: str, group: str) -> str:
         """The symbol that a group's accounts trade for the master's symbol."""
@@ -73,11 +80,19 @@ class Market:
         return Fraction(0)
 
     def terms(self, symbol: str, group: str, currency: str, master_currency: str, halts: dict[str, str]) -> Terms:
-        """What a master's symbol means for the accounts of a group and currency."""
+        """What a master's symbol means for the accounts of a group and currency; worked out again when a price has changed."""
+        key = (symbol, group, currency, master_currency)
+        known = self._terms.get(key)
+        if known is None:
+            known = self._terms[key] = self._work_out(symbol, group, currency, master_currency)
+        halted = halts.get(known.symbol, "")
+        return known._replace(halted=halted) if halted else known
+
+    def _work_out(self, symbol: str, group: str, currency: str, master_currency: str) -> Terms:
         name = self.own_symbol(symbol, group)
         own, masters = self.symbols.get(name), self.symbols.get(symbol)
         if own is None or masters is None:
-            return Terms(name, 0, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 1, halts.get(name, ""))
+            return Terms(name, 0, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 1)
         norm = Fraction(masters.contract_size * own.volume_per_lot, own.contract_size * masters.volume_per_lot)
         fx = self.rate(currency, master_currency)
         margin = self._margin(own, currency)
@@ -96,7 +111,6 @@ class Market:
             ask=own.ask,
             margin_num=margin.numerator,
             margin_den=margin.denominator,
-            halted=halts.get(name, ""),
         )
 
     def _margin(self, facts: SymbolFacts, currency: str) -> Fraction:
