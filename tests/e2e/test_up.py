@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -19,23 +18,11 @@ import pytest
 from lockstep.main import app
 from typer.testing import CliRunner
 
+from tests.ports import free_base
+
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 READY_S = 60
 """Generous: the promise is 20 s, on a machine that does nothing else."""
-
-
-def free_base() -> int:
-    """The first of ten ports that nobody listens on."""
-    for _ in range(200):
-        base = random.randrange(20_000, 32_000, 10)
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(base, base + 10):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise AssertionError("no ten free ports")
 
 
 class Up:

@@ -16,8 +16,10 @@ from lockstep.stores import ServiceStore
 from shared.store import outbox
 from typer.testing import CliRunner
 
+from tests.ports import free_base
+
 runner = CliRunner()
-BASE = 31_000
+BASE = free_base()
 """Ports that are only looked at here."""
 
 
