@@ -217,10 +217,12 @@ class World:
         await self._read()
 
     async def tick(self, caught_up: bool = True) -> None:
-        more = True
-        while more:
-            async with self.store.work() as work:
-                more = await self.service.tick(work, caught_up)
+        """What the timer does at one look."""
+        for turn in (self.service.settle, lambda work: self.service.bill(work, caught_up), self.service.settle):
+            more = True
+            while more:
+                async with self.store.work() as work:
+                    more = await turn(work)
         await self._read()
 
     async def snapshot(self) -> None:

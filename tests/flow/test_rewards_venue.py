@@ -117,7 +117,7 @@ async def test_a_copy_s_profit_is_shared_between_real_accounts(tmp_path: Path) -
         balances.move(book, book.accounts[poor], Movement("OP_BALANCE_IN", D(2000), "TR_REASON_DEPOSIT"))
     now += 60_000
     async with store.work() as work:
-        await service.tick(work, True)
+        await service.settle(work)
     await world.settle()
     assert [await balance(login) for login in (rich, poor, payout)] == [D("5080"), D("3780"), D("32")]
     async with store.read() as session:

@@ -123,18 +123,20 @@ async def started(folder: Path) -> World:
 
 
 async def lived(world: World, chance: random.Random) -> None:
-    """Day by day. Our clock is up to an hour wrong either way, events come twice, ticks are missed for days, the process restarts."""
+    """Day by day. Our clock is up to an hour wrong either way, events come twice, the service sleeps for weeks, and restarts."""
     early: list[int] = []
+    events: list[Any] = []
     sleeping = 0
     for day in range(DAYS):
         true_time = ms(BEGIN + timedelta(days=day, hours=16))
         world.now = world.venue_now = true_time
-        events = [event for one in SUBSCRIPTIONS for event in traded(one, day)]
-        if events:
-            await world.trades(*events, *(events if chance.random() < 0.2 else ()))
+        events += [event for one in SUBSCRIPTIONS for event in traded(one, day)]
         sleeping = max(0, sleeping - 1) if chance.random() < 0.9 else chance.randrange(40)
         if sleeping:
             continue
+        if events:
+            await world.trades(*events, *(events if chance.random() < 0.2 else ()))
+            events = []
         if chance.random() < 0.1:
             await world.restart()
         known = set(world.accruals)
@@ -145,6 +147,7 @@ async def lived(world: World, chance: random.Random) -> None:
         early += [row.id for row in fresh if (row.period_from if row.reward_type == 0 else row.period_to) > instant]
         await world.settle_all()
     world.now = world.venue_now = ms(BEGIN + timedelta(days=DAYS))
+    await world.trades(*events, *events)
     await world.account(999, 99)
     await world.tick()
     await world.settle_all()

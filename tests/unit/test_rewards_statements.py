@@ -137,7 +137,7 @@ def test_a_thousand_random_accounts_are_recomputed_to_the_last_unit(tool: Module
     seen: set[tuple[str, bool]] = set()
     for number in range(1000):
         life = Life(number)
-        for month in range(8):
+        for month in range(6):
             life.month(month)
         document = statement(7, 0, 2**60, [accrual.row() for accrual in life.accruals])
         path = tmp_path / ("statement.csv" if number % 2 else "statement.json")

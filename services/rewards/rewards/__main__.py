@@ -1,19 +1,22 @@
 """Runs the rewards service."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
+from prometheus_client import Counter
 from shared.bus.broker import Bus
 from shared.bus.reader import SURROUNDINGS
 from shared.contracts import config, rewards, trades
 from shared.service import Parts, Read, run
-from shared.store.work import Store
+from shared.store.work import Store, Work
 
 from rewards.flow import Rewards
 from rewards.settings import RewardsSettings
 
 log = structlog.get_logger()
 
+TIMER_FAULTS = Counter("lockstep_rewards_timer_faults", "Turns of the timer that failed by themselves", ["what"])
 READS = (config.TOPIC, trades.TOPIC)
 CALM_TURNS = 3
 """Turns of the timer without a backlog after which the topics count as read to their end: a lag is looked at each second."""
@@ -32,13 +35,9 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
             lag = bus.lag()
             read_whole = all(lag.get(topic, 1) == 0 for topic in READS) and not bus.stuck()
             calm = calm + 1 if read_whole else 0
-            try:
-                more = True
-                while more:
-                    async with store.work() as work:
-                        more = await service.tick(work, calm >= CALM_TURNS)
-            except SURROUNDINGS as fault:
-                log.warning("the timer waits for its surroundings", fault=repr(fault))
+            caught_up = calm >= CALM_TURNS
+            await _until_done(store, service.settle, "settlement")
+            await _until_done(store, lambda work: service.bill(work, caught_up), "billing")  # noqa: B023  (awaited before it changes)
 
     return Parts(
         reads={config.TOPIC: Read(config.ConfigEvent, service.on_config), trades.TOPIC: Read(trades.TradeEvent, service.on_trades)},
@@ -47,6 +46,21 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
         on_prices=service.on_prices,
         forget=service.forget,
     )
+
+
+async def _until_done(store: Store, turn: Callable[[Work], Awaitable[bool]], what: str) -> None:
+    """Turns in a transaction each while there is more to do. What goes wrong is told and tried again at the next look: settlement must
+    not stand still because of one subscription's bill, nor the reading of topics because of either."""
+    try:
+        more = True
+        while more:
+            async with store.work() as work:
+                more = await turn(work)
+    except SURROUNDINGS as fault:
+        log.warning("the timer waits for its surroundings", what=what, fault=repr(fault))
+    except Exception:
+        TIMER_FAULTS.labels(what).inc()
+        log.exception("the timer's turn failed", what=what)
 
 
 def main() -> None:

@@ -218,21 +218,23 @@ class Rewards:
 
     # --- time and snapshot -----------------------------------------------------------------------------------------------------
 
-    async def tick(self, work: Work, caught_up: bool) -> bool:
-        """What is due by the clock: requests to repeat, periods that have ended. Answers whether more is waiting.
-
-        `caught_up`: nothing that the venue has told is unread.
-        """
+    async def settle(self, work: Work) -> bool:
+        """Asks again for what was not answered or was refused, and tells standings that changed. Answers whether more is waiting."""
         known = await self.known(work)
         await self._keep_prices(work, known)
         changes = Changes()
         asked = await self.settlement.tick(work, known, changes)
         await self.settlement.write(work, known, changes)
+        await self.billing.standings(work, known)
+        return asked >= store.CHUNK
+
+    async def bill(self, work: Work, caught_up: bool) -> bool:
+        """Bills the periods that have ended. `caught_up`: nothing that the venue has told is unread. Answers whether more is waiting."""
+        known = await self.known(work)
         changes = Changes()
         billed = await self.billing.tick(work, known, caught_up, changes)
         await self.settlement.write(work, known, changes)
-        await self.billing.standings(work, known)
-        return asked >= store.CHUNK or billed
+        return billed
 
     async def _keep_prices(self, work: Work, known: Known) -> None:
         """Prices come often and may be lost: a restart goes on from those of a moment ago."""
