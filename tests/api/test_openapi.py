@@ -1,6 +1,7 @@
 """The signed OpenAPI V2 (specification 5): signing vectors, the order of the checks, replays, and the follower's endpoints."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,13 +9,17 @@ import httpx
 import pytest
 from api import flow
 from api.openapi import signing
+from api.openapi.door import MESSAGES
 from api.openapi.marks import Held, Quote, rate_between, text, worth
 from api.settings import Settings
+from api.store import ApiKey, table_of
 from hypothesis import given
 from hypothesis import strategies as st
 from shared.contracts.links import LinkState
 from shared.contracts.rewards import SharingChanged, SharingRow
 from shared.contracts.trades import ClosedRow, OpenedRow, PositionsClosed, PositionsOpened, PositionsReduced, SymbolRow, SymbolsChanged
+from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from tests.api.test_client import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, World, open_world
@@ -361,3 +366,26 @@ async def test_rate_limit(tmp_path_factory: pytest.TempPathFactory) -> None:
         answers = [await client.send("GET", "/leaders") for _ in range(6)]
         assert [answer.json()["code"] for answer in answers] == [200] * 4 + [-1003] * 2
         assert answers[-1].status_code == 429
+
+
+async def test_codes_that_need_a_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await following(world)
+    async with world.store.work() as work:
+        await work.session.execute(update(table_of(ApiKey)).values(account_type="SPOT"))
+    assert await client.code("GET", "/leaders") == -1005
+    read_only = await client_of(world, read_only=1)
+    assert await read_only.code("DELETE", f"/leaders/{MASTER_LOGIN}") == -1020
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr("api.store.subscriptions_of", broken)
+    with capture_logs():
+        answer = await read_only.send("GET", "/leaders")
+    assert (answer.status_code, answer.json()["code"]) == (500, -1000)
+    assert "secret" not in answer.text
+
+
+def test_every_code_of_the_v2_is_provoked_here() -> None:
+    source = Path(__file__).read_text()
+    assert [code for code in MESSAGES if str(code) not in source] == []

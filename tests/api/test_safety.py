@@ -1,6 +1,7 @@
 """What the doors withstand: other people's objects (S1), internal fields (S2), limits (S11), races (S12), the same request twice (L6)."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -10,12 +11,14 @@ from typing import Any
 import pyotp
 import pytest
 from api import flow
+from api.errors import STATUS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared.contracts.stats import StatsChanged
 from shared.contracts.trades import ClosedRow, PositionsClosed
 from shared.store import migrate
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from tests.api.test_client import link, links, stats
 from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER, MASTER_LOGIN, World, open_world
@@ -283,7 +286,7 @@ async def test_s11_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -
             sent.append(message)
 
         await world.app({**scope, "raw_path": b"/copytrade/follower", "scheme": "http", "root_path": ""}, never, send)
-        assert sent[0]["status"] == 408
+        assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]) == (408, "REQUEST_TIMEOUT")
 
 
 async def test_second_factor(world: World) -> None:
@@ -315,6 +318,28 @@ async def test_second_factor(world: World) -> None:
     assert (answer.status_code, answer.json()["error"]) == (409, "OTP_ALREADY_CONFIGURED")
     await world.good(BOB, "PUT", "/customer/auth/otp", {"otp_code": device.at(world.now // 1000), "enabled": 0})
     await world.good(None, "POST", "/customer/auth/login", login)
+
+
+async def test_what_is_there_already(world: World) -> None:
+    await world.pair()
+
+    async def refused(command: str, data: Any) -> Any:
+        answer = await world.call(MNG, "POST", f"/manager/{command}", data)
+        assert answer.status_code == 409
+        return answer.json()["error"]
+
+    policy = {"master_id": 1, "reward_type": 3, "fee_percent": 5}
+    assert await refused("MngCreateCopyRewardPolicy", policy) == "POLICY_ALREADY_EXISTS"
+    customer = {"id": BOB, "email": "bob@example.com", "password": "correct horse"}
+    await world.good(MNG, "POST", "/manager/MngCreateCustomer", customer)
+    assert await refused("MngCreateCustomer", customer | {"email": "other@example.com"}) == "CUSTOMER_ALREADY_EXISTS"
+    assert await refused("MngCreateCustomer", customer | {"id": 99, "email": "BOB@example.com"}) == "CUSTOMER_ALREADY_EXISTS"
+
+
+def test_every_error_code_is_provoked() -> None:
+    folder = Path(__file__).parent
+    source = "".join(path.read_text() for path in folder.glob("test_*.py"))
+    assert [code for code in STATUS if f'"{code}"' not in source] == []
 
 
 async def test_a_masters_page(world: World) -> None:
@@ -382,7 +407,9 @@ async def test_a_failure_inside_tells_nothing(world: World, monkeypatch: pytest.
         raise RuntimeError("the secret of the house")
 
     monkeypatch.setattr("api.store.accounts_of", broken)
-    answer = await world.call(ALICE, "GET", "/customer/session/accounts")
+    with capture_logs() as logged:
+        answer = await world.call(ALICE, "GET", "/customer/session/accounts")
+    assert [entry["event"] for entry in logged] == ["request failed"]
     assert (answer.status_code, answer.json()) == (500, {"error": "INTERNAL", "message": "internal error"})
 
 

@@ -103,7 +103,11 @@ class SignedRoute(APIRoute):
             except Refused as refused:
                 if refused.status == 429:
                     return JSONResponse(SignedRefusal(-1003).body, 429, {"Retry-After": str(refused.retry_after_s)})
-                raise
+                log.error("a refusal that the V2 has no code for", code=refused.code)
+            except Exception as error:
+                log.error("request failed", path=request.url.path, exc_info=error)
+            unknown = SignedRefusal(-1000)
+            return JSONResponse(unknown.body, unknown.status)
 
         return handler
 
