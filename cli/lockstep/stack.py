@@ -26,8 +26,8 @@ HTTP_PORT = {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
 TCP_PORT = 2
 REDIS_PORT = 9
 HIGHEST_BASE = 65535 - REDIS_PORT
-SETTINGS_OF_UP = ("LOCKSTEP_DATABASE_URL",)
-"""Of the person's own environment, what would make all services share one store."""
+NOT_PASSED_ON = ("LOCKSTEP_DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
+"""Of the person's own environment: what would make all services share one store, and what would compile them anew at each start."""
 
 
 class StackError(Exception):
@@ -199,7 +199,7 @@ def service_program(home: Home, stack: Stack, service: str) -> Program:
 
 
 def environment(home: Home, stack: Stack, service: str) -> Mapping[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in SETTINGS_OF_UP}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     own = {
         "LOCKSTEP_HOME": str(home.path),
         "LOCKSTEP_REDIS_URL": home.redis_url(stack),

@@ -81,6 +81,14 @@ def test_a_token_of_a_home_that_is_none_is_refused_in_words(tmp_path: Path) -> N
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_token_for_a_stack_elsewhere_is_made_from_its_secret(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_SECRET", "the secret of containers")
+    elsewhere = run(Home(tmp_path / "nowhere"), "token", "customer", "7")[1]
+    assert check_token("the secret of containers", elsewhere, 1_000_000) is not None
+    at_home = run(home, "token", "customer", "7")[1]  # a home of one's own comes first
+    assert check_token(home.known_secret(), at_home, 1_000_000) is not None
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "seven"])
 def test_a_customer_has_a_number(home: Home, number: str) -> None:
     assert run(home, "token", "customer", number)[0] == 2
