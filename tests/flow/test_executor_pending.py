@@ -52,6 +52,8 @@ async def test_placed_changed_and_filled_on_both_sides(tmp_path: Path) -> None:
         links = await w.links()
         assert [(links[n].phase, links[n].volume) for n in (1, 2)] == [("open", 100), ("open", 100)]
         assert await w.orders(CancelCopies) == []
+        await w.move_stops(11, "1.06", "1.12", 2)  # the pending order was at version 3: a position counts anew
+        assert {row.sl for row in (await w.links()).values()} == {D("1.06")}
         await w.reduce(11, 50, 50)
         assert (w.open_volume(ANNA), w.open_volume(BEN)) == (50, 50)
 

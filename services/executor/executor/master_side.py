@@ -54,7 +54,7 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
         limit_price=0,
         sl=units(row.sl),
         tp=units(row.tp),
-        version=known.version if known else 0,
+        version=0,  # a position counts its changes anew, also one that was a pending order
         equity=units(row.equity) - units(row.credit) - reward,
         balance=balance - reward,
         expires_ms=0,

@@ -140,6 +140,9 @@ async def master_filled(desk: Desk, out: Outgoing, position: PositionRecord) -> 
     """The master's pending order became a position. Copies that are filled belong to it; for those that still rest the policy says."""
     policy = desk.settings.pending_fill_policy
     for link in list((await desk.fan(position.order)).values()):
+        if link.active and link.seen_version:
+            link.seen_version = 0
+            desk.changed_link(link)
         if link.phase == links.PENDING and policy != "leave":
             withdraw(desk, out, link, MASTER_FILLED if policy == "market_if_within_slippage" else NOT_FILLED)
             out.tell(link, position.symbol)

@@ -223,7 +223,8 @@ async def _compare_own(desk: Desk, out: Outgoing, login: int, held: list[HeldRow
             DRIFT.labels("master").inc()
             REPAIRS.labels("master").inc()
             await reduced(desk, out, _as_closed(position, left, desk.now))
-        if row is not None and row.version > position.version:
+        moved = row is not None and (units(row.sl), units(row.tp)) != (position.sl, position.tp)
+        if row is not None and moved and row.version > position.version:
             await master_changed(desk, out, position, ChangedRow(row.order, login, row.symbol, row.sl, row.tp, row.version, row.client_id))
     for row in by_order.values():
         if await desk.position(row.order) is None:
