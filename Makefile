@@ -28,6 +28,9 @@ test: setup  ## all tests, with their own servers (ARGS="-k log")
 e2e: setup  ## the main job on containers; needs a Docker engine
 	@TESTCONTAINERS_RYUK_DISABLED=true $(RUN) pytest -m docker tests/e2e $(ARGS)
 
+chaos: setup  ## real stacks are hurt while masters trade; a line of figures a run (CHAOS_SEED=7 CHAOS_SCALE=10 ARGS="-k redis")
+	@$(RUN) pytest -m chaos tests/chaos $(ARGS)
+
 check: setup  ## lint, format, types, direction of imports, lock file
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .

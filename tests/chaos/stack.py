@@ -1,0 +1,203 @@
+"""A stack of real processes that a test may hurt: signals to its own processes by pid, faults of its Redis, a look into its stores."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+from lockstep.stack import Home, Stack, redis_answers, redis_program, service_program
+from lockstep.supervise import Program
+from sqlalchemy import Engine, create_engine, text
+
+from tests.e2e.running import LOCKSTEP, RunningStack
+from tests.ports import free_base
+
+SERVICES = ("gateway", "api", "executor", "rewards", "stats")
+PORT = {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
+READY_S = 120
+"""Generous: other tests may share the machine."""
+
+
+class ChaosStack(RunningStack):
+    """`lockstep up --no-demo`, and what hurts it."""
+
+    def __init__(self, home: Path, port_base: int) -> None:
+        super().__init__(home, port_base)
+        self.port_base = port_base
+        self._engines: dict[str, Engine] = {}
+
+    def start(self) -> None:
+        log = self.home.parent / "stack.log"
+        begins_at = log.stat().st_size if log.exists() else 0
+        command = [*LOCKSTEP, "up", "--no-demo", "--home", str(self.home), "--port-base", str(self.port_base)]
+        with log.open("a") as file:
+            self._process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, text=True)
+        self.until(lambda: "\nready" in f"\n{self.log()[begins_at:]}", READY_S, "the stack is ready")
+
+    def pid(self, name: str) -> int:
+        """The pid of one of this stack's own processes; 0 while it is down."""
+        try:
+            pid = int((self.home / "run" / f"{name}.pid").read_text())
+            parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return 0
+        return pid if int(parent) == self.supervisor() else 0
+
+    def supervisor(self) -> int:
+        """The process whose children the services are."""
+        assert self._process is not None
+        return self._process.pid
+
+    def send(self, name: str, number: signal.Signals) -> bool:
+        """Sends a signal to one of this stack's own processes; False when it is down already."""
+        pid = self.pid(name)
+        if not pid:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+            return True
+        return False
+
+    def kill_service(self, service: str) -> None:
+        self.send(service, signal.SIGKILL)
+
+    def ready(self, service: str) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{self.port_base + PORT[service]}/readyz", timeout=2).status_code == 200
+        return False
+
+    def redis(self) -> "redis.Redis[bytes]":
+        """A client of the stack's own Redis."""
+        return redis.Redis.from_url(Home(self.home).redis_url(Stack(self.port_base)), socket_timeout=5)
+
+    def redis_away(self) -> Callable[[], None]:
+        """Redis is killed and does not come again until the answered function is called."""
+        config = self.home / "redis" / "valkey.conf"
+        aside = config.with_suffix(".aside")
+        config.rename(aside)
+        self.send("redis", signal.SIGKILL)
+        return lambda: aside.rename(config) and None
+
+    def store_url(self, service: str) -> str:
+        return f"sqlite:///file:{self.home / service}.db?mode=ro&uri=true"
+
+    def rows(self, service: str, statement: str, **values: Any) -> list[Any]:
+        """What a service's store says, read from outside, in one transaction."""
+        engine = self._engines.get(service)
+        if engine is None:
+            engine = self._engines[service] = create_engine(self.store_url(service))
+        with engine.connect() as connection:
+            return list(connection.execute(text(statement), values))
+
+    def integrity(self) -> list[str]:
+        """What the databases say is wrong with themselves."""
+        found = [(service, self.rows(service, "PRAGMA integrity_check")) for service in SERVICES]
+        return [f"{service}: {rows}" for service, rows in found if [row[0] for row in rows] != ["ok"]]
+
+    def dispose(self) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+
+class PostgresStack(ChaosStack):
+    """The same services with a Postgres database each, kept running by this process: `lockstep up` is for one machine and SQLite."""
+
+    def __init__(self, home: Path, port_base: int, urls: dict[str, str]) -> None:
+        super().__init__(home, port_base)
+        self._urls = urls
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def start(self) -> None:
+        home, stack = Home(self.home), Stack(self.port_base)
+        home.prepare()
+        home.remember(stack)
+        self._stopping.clear()
+        programs = [redis_program(home, stack)]
+        for service in SERVICES:
+            program = service_program(home, stack, service)
+            programs.append(Program(service, program.command, {**program.env, "LOCKSTEP_DATABASE_URL": self._urls[service]}))
+        self._watcher = threading.Thread(target=self._watch, args=(programs,), daemon=True)
+        self._watcher.start()
+        self.until(lambda: redis_answers(home, stack), READY_S, "Redis answers")
+        self.until(lambda: all(self.ready(service) for service in SERVICES), READY_S, "the services are ready")
+
+    def _watch(self, programs: list[Program]) -> None:
+        with (self.home.parent / "stack.log").open("a") as log:
+            while not self._stopping.is_set():
+                for program in programs:
+                    child = self._children.get(program.name)
+                    if child is None or child.poll() is not None:
+                        self._children[program.name] = subprocess.Popen(program.command, env=dict(program.env), stdout=log, stderr=log)
+                self._stopping.wait(0.2)
+
+    def pid(self, name: str) -> int:
+        child = self._children.get(name)
+        return child.pid if child is not None and child.poll() is None else 0
+
+    def stop(self) -> int:
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        for child in self._children.values():
+            child.send_signal(signal.SIGTERM)
+        codes = {name: child.wait(20) for name, child in self._children.items()}
+        self._children.clear()
+        return max(abs(code) for code in codes.values())
+
+    def end(self) -> None:
+        if self._children:
+            self._stopping.set()
+            if self._watcher is not None:
+                self._watcher.join()
+            for child in self._children.values():
+                child.kill()
+                child.wait()
+
+    def alive(self) -> bool:
+        return True
+
+    def store_url(self, service: str) -> str:
+        return self._urls[service]
+
+    def integrity(self) -> list[str]:
+        return []
+
+
+@contextlib.contextmanager
+def running(folder: Path, urls: dict[str, str] | None = None) -> Iterator[ChaosStack]:
+    """A stack that is stopped at the end, whatever happens; on Postgres when URLs are given."""
+    home = folder / "home"
+    stack = PostgresStack(home, free_base(), urls) if urls else ChaosStack(home, free_base())
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.dispose()
+        stack.end()
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:
+    """Whether something came to hold in time."""
+    until = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def run_command(stack: ChaosStack, *arguments: str) -> str:
+    """A `lockstep` command on the stack's home; its output. Raises when it fails."""
+    command = [sys.executable, "-m", "lockstep", *arguments, "--home", str(stack.home)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
