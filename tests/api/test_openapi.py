@@ -12,7 +12,8 @@ from api.openapi import signing
 from api.openapi.door import MESSAGES
 from api.openapi.marks import Held, Quote, rate_between, text, worth
 from api.settings import Settings
-from api.store import ApiKey, table_of
+from api.store import ApiKey
+from api.tables import table_of
 from hypothesis import given
 from hypothesis import strategies as st
 from shared.contracts.links import LinkState

@@ -406,7 +406,7 @@ async def test_a_failure_inside_tells_nothing(world: World, monkeypatch: pytest.
     async def broken(*_: Any) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr("api.store.accounts_of", broken)
+    monkeypatch.setattr("api.read_models.accounts_of", broken)
     with capture_logs() as logged:
         answer = await world.call(ALICE, "GET", "/customer/session/accounts")
     assert [entry["event"] for entry in logged] == ["request failed"]

@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlmodel import col
 
 from api import views
-from api.store import Account, ApiKey, Base, Follower, Halt, Kind, Master, MasterStats, RewardPolicy, Subscription, kind_of
+from api.read_models import Account, MasterStats
+from api.store import ApiKey, Follower, Halt, Master, RewardPolicy, Subscription
+from api.tables import Base, Kind, kind_of
 from api.views import RENAMED, Source
 
 TYPES: dict[Kind, type] = {"int": int, "number": float, "text": str}

@@ -19,9 +19,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from api import auth
-from api import store as tables
-from api.auth import Actor, Session, Vault
+from api import auth, read_models, tables
 from api.commands.change import Change
 from api.errors import AccountUnseen, Refused
 from api.settings import Settings
@@ -133,7 +131,7 @@ class Context:
         deadline = asyncio.get_running_loop().time() + self.settings.account_wait_s
         while asyncio.get_running_loop().time() < deadline:
             async with self.store.read() as session:
-                if await tables.account(session, login) is not None:
+                if await read_models.account(session, login) is not None:
                     return
             await asyncio.sleep(POLL_S)
 

@@ -18,7 +18,7 @@ from sqlmodel import col
 
 from api.errors import Refused
 from api.intake import INT64_MAX, check_text, parse_json
-from api.store import Base, Kind, kind_of
+from api.tables import Base, Kind, kind_of
 from api.views import RENAMED, Source
 
 CONDITIONS_MAX = 50

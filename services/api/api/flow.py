@@ -18,23 +18,9 @@ from shared.store.work import Work
 from sqlalchemy import bindparam, delete, select
 from sqlmodel import col
 
-from api import store
-from api.store import (
-    Account,
-    Accrual,
-    Deal,
-    Follower,
-    Halt,
-    Master,
-    MasterStats,
-    Position,
-    RewardPolicy,
-    Sharing,
-    Subscription,
-    Symbol,
-    TradeLink,
-    Version,
-)
+from api import read_models, store
+from api.read_models import Account, Accrual, Deal, MasterStats, Position, Sharing, Symbol, TradeLink
+from api.store import Follower, Halt, Master, RewardPolicy, Subscription, Version
 from api.views import number
 
 NOT_OF_A_POSITION = ("reason", "commission", "equity", "balance", "credit")
@@ -49,7 +35,7 @@ async def on_links(batch: Received[LinksChanged], work: Work) -> None:
             values = _kept(row._asdict(), id="link", subscription_id="subscription")
             inputs = values["inputs"] or found.get(row.link, {}).get("inputs", "")
             found[row.link] = values | {"master_login": event.master_login, "master_order": event.master_order, "inputs": inputs}
-    await store.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty="inputs")
+    await read_models.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty="inputs")
 
 
 async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
@@ -64,9 +50,9 @@ async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
         elif isinstance(event, StandingsChanged):
             standings = [{"its_id": row.subscription, "new": row.standing} for row in event.rows]
             its_id = col(Subscription.id) == bindparam("its_id")
-            await store.change_rows(work.session, Subscription, its_id, {"standing": bindparam("new")}, standings)
-    await store.save_rows(work.session, Accrual, list(accruals.values()))
-    await store.save_rows(work.session, Sharing, list(sharing.values()))
+            await read_models.change_rows(work.session, Subscription, its_id, {"standing": bindparam("new")}, standings)
+    await read_models.save_rows(work.session, Accrual, list(accruals.values()))
+    await read_models.save_rows(work.session, Sharing, list(sharing.values()))
 
 
 async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
@@ -75,7 +61,7 @@ async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
         for row in event.rows:
             history = json.dumps([number(value) for value in row.pnl_history], separators=(",", ":"))
             found[row.login, row.period] = _kept(row._asdict()) | {"pnl_history": history}
-    await store.save_rows(work.session, MasterStats, list(found.values()))
+    await read_models.save_rows(work.session, MasterStats, list(found.values()))
 
 
 async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
@@ -84,17 +70,17 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
         match event:
             case trades.AccountsOpened() | trades.AccountsChanged():
                 rows = {row.login: _kept(row._asdict(), group_name="group") | {"updated_ms": event.time} for row in event.rows}
-                await store.save_rows(work.session, Account, list(rows.values()))
+                await read_models.save_rows(work.session, Account, list(rows.values()))
             case trades.SymbolsChanged():
                 symbols = {row.symbol: _kept(row._asdict(), leave_out=NOT_OF_A_SYMBOL) for row in event.rows}
-                await store.save_rows(work.session, Symbol, list(symbols.values()))
+                await read_models.save_rows(work.session, Symbol, list(symbols.values()))
             case trades.PositionsOpened():
                 opened = {row.order: _kept(row._asdict(), leave_out=NOT_OF_A_POSITION) | {"initial": row.volume} for row in event.rows}
                 await _opened(work, opened)
             case trades.PositionsChanged():
                 stops = [{"its_order": row.order, "new_sl": _scaled(row.sl), "new_tp": _scaled(row.tp)} for row in event.rows]
                 values: dict[str, Any] = {"sl": bindparam("new_sl"), "tp": bindparam("new_tp")}
-                await store.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), values, stops)
+                await read_models.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), values, stops)
             case trades.PositionsReduced() | trades.PositionsClosed():
                 await _closed(work, event.rows)
             case trades.AccountPositions():
@@ -108,14 +94,14 @@ async def _opened(work: Work, opened: dict[int, dict[str, Any]]) -> None:
     known = select(col(Position.order)).where(col(Position.order).in_(list(opened)))
     closed = select(col(Deal.position)).where(col(Deal.position).in_(list(opened)))
     seen = set((await work.session.execute(known)).scalars()) | set((await work.session.execute(closed)).scalars())
-    await store.save_rows(work.session, Position, [row for order, row in opened.items() if order not in seen])
+    await read_models.save_rows(work.session, Position, [row for order, row in opened.items() if order not in seen])
 
 
 async def _closed(work: Work, rows: Iterable[trades.ClosedRow]) -> None:
     deals = {row.deal: _kept(row._asdict(), position="order") for row in rows}
-    await store.save_rows(work.session, Deal, list(deals.values()))
+    await read_models.save_rows(work.session, Deal, list(deals.values()))
     left = [{"its_order": row.order, "now": row.left} for row in rows if row.left]
-    await store.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
+    await read_models.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
     gone = [row.order for row in rows if not row.left]
     if gone:
         await work.session.execute(delete(Position).where(col(Position.order).in_(gone)))
@@ -126,7 +112,7 @@ async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
     if event.first:
         await work.session.execute(delete(Position).where(col(Position.login) == event.login))
     held = {row.order: _kept(row._asdict(), leave_out=("version",)) | {"login": event.login} for row in event.rows}
-    await store.save_rows(work.session, Position, list(held.values()))
+    await read_models.save_rows(work.session, Position, list(held.values()))
 
 
 async def snapshot(work: Work) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from api.store import Account, Base, Follower, Master, MasterStats, RewardPolicy, Subscription, Version
+from api.read_models import Account, MasterStats
+from api.store import Follower, Master, RewardPolicy, Subscription, Version
+from api.tables import Base
 
 Json = dict[str, Any]
 

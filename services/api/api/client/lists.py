@@ -13,7 +13,7 @@ from api.context import Context
 from api.door import context_of
 from api.errors import Refused
 from api.filters import CONDITION_KEYS, Fields, Query
-from api.store import Account
+from api.read_models import Account
 
 Options = Mapping[str, Callable[[Any], Any]]
 

@@ -16,7 +16,8 @@ from api.commands import masters
 from api.door import FAILURES, At, CustomerRoute
 from api.filters import Query as Filter
 from api.intake import INT64_MAX
-from api.store import Follower, Master, MasterStats, RewardPolicy, Subscription
+from api.read_models import MasterStats
+from api.store import Follower, Master, RewardPolicy, Subscription
 from api.views import Json
 
 router = APIRouter(prefix="/copytrade", tags=["masters"], route_class=CustomerRoute, responses=FAILURES)

@@ -15,7 +15,8 @@ from api.client.masters import DEFAULT_PERIOD, OPTIONS
 from api.door import FAILURES, At, CustomerRoute
 from api.errors import Refused
 from api.intake import INT64_MAX
-from api.store import Customer, Deal, Follower, Master, MasterStats, Subscription
+from api.read_models import Deal, MasterStats
+from api.store import Customer, Follower, Master, Subscription
 from api.views import Json
 
 router = APIRouter(prefix="/copytrade/master", tags=["masters"], route_class=CustomerRoute, responses=FAILURES)

@@ -10,7 +10,7 @@ from sqlmodel import col
 from api import answers, filters, views
 from api.client.lists import FORMAT, FORMATS, Listing, answer, documented, documented_search, own_logins, query_of
 from api.door import FAILURES, At, CustomerRoute
-from api.store import Accrual
+from api.read_models import Accrual
 
 router = APIRouter(prefix="/copytrade", tags=["rewards"], route_class=CustomerRoute, responses=FAILURES)
 LISTING = Listing(filters.fields_of(Accrual, views.ACCRUAL), views.ACCRUAL, col(Accrual.id))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from sqlmodel import col
 
-from api import answers, auth, store, views
+from api import answers, auth, read_models, views
 from api.auth import Actor
 from api.bodies import LoginBody, OtpBody
 from api.commands import otp
@@ -74,4 +74,4 @@ def profile(customer: Customer) -> Json:
 
 async def _accounts(context: Context, customer_id: int) -> Json:
     async with context.store.read() as session:
-        return {"accounts": [views.account_view(account) for account in await store.accounts_of(session, customer_id)]}
+        return {"accounts": [views.account_view(account) for account in await read_models.accounts_of(session, customer_id)]}

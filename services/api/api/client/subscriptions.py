@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import or_, select
 from sqlmodel import col
 
-from api import answers, filters, store, views
+from api import answers, filters, read_models, views
 from api.bodies import DeleteBody, SubscriptionCreate, SubscriptionUpdate
 from api.client.lists import FORMAT, FORMATS, Listing, answer, documented, documented_search, own_logins, query_of
 from api.client.masters import Closing, RecordId
@@ -59,7 +59,7 @@ async def subscription_history(record: RecordId, at: At) -> Json:
         subscription = await session.get(Subscription, record)
         if subscription is None:
             raise Refused("RET_ERR_NOTFOUND", f"there is no subscription {record}")
-        own = {account.login for account in await store.accounts_of(session, at.customer_id)}
+        own = {account.login for account in await read_models.accounts_of(session, at.customer_id)}
         if not own & {subscription.follower_login, subscription.master_login}:
             raise Refused("PERMISSION_DENIED", f"subscription {record} is not yours")
         kept = (col(Version.noun) == "subscription") & (col(Version.record_id) == record)

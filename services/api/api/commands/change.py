@@ -9,10 +9,12 @@ from shared.contracts.event import Event
 from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import store
+from api import read_models
 from api.auth import Actor
 from api.errors import AccountUnseen, Refused
-from api.store import Account, Audit, Base, Follower, Master, RewardPolicy, Subscription, Version
+from api.read_models import Account
+from api.store import Audit, Follower, Master, RewardPolicy, Subscription, Version
+from api.tables import Base
 from api.views import Json
 
 R = TypeVar("R", Master, Follower, Subscription, RewardPolicy)
@@ -36,7 +38,7 @@ class Change:
 
     async def own_account(self, login: int, unseen: str) -> Account:
         """The asker's account. Raises AccountUnseen under the given code, Refused(INVALID_ACCOUNT) for somebody else's."""
-        account = await store.account(self.session, login)
+        account = await read_models.account(self.session, login)
         if account is None:
             raise AccountUnseen(unseen, login)
         if not self.owns(account.customer_id):
@@ -57,7 +59,7 @@ class Change:
             owner = row.customer_id
         else:
             login = row.follower_login if isinstance(row, Subscription) else row.master_login
-            account = await store.account(self.session, login)
+            account = await read_models.account(self.session, login)
             owner = account.customer_id if account else 0
         if not self.owns(owner):
             raise Refused("PERMISSION_DENIED", f"{noun_of(model)} {record_id} is not yours")

@@ -3,13 +3,14 @@
 from shared.contracts.config import FollowerDeleted, FollowerSaved
 from sqlmodel import col
 
-from api import decide, store
+from api import decide, read_models, store
 from api.bodies import ClosePolicy, FollowerCreate, FollowerUpdate
 from api.commands import subscriptions
 from api.commands.change import Change
 from api.commands.masters import same_login
 from api.errors import Refused, refuse
-from api.store import Follower, TradeLink
+from api.read_models import TradeLink
+from api.store import Follower
 from api.views import Json, follower_view
 
 
@@ -53,7 +54,7 @@ async def delete(change: Change, follower_id: int, close_policy: ClosePolicy | N
     await store.one_at_a_time(change.session)
     follower = await change.own(Follower, follower_id)
     change.unchanged_since(follower, None)
-    if close_policy is None and await store.has_active_links(change.session, col(TradeLink.follower_login), follower.login):
+    if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.follower_login), follower.login):
         raise Refused("ACTIVE_LINKS", "the account holds copied positions: close_policy says what becomes of them")
     policy = close_policy or "detach"
     for subscription in await store.subscriptions_of(change.session, follower=follower.login):

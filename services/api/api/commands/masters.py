@@ -4,12 +4,13 @@ from shared.contracts.config import MasterDeleted, MasterSaved, PolicyDeleted
 from shared.contracts.stats import PERIOD_DAYS
 from sqlmodel import col
 
-from api import decide, store
+from api import decide, read_models, store
 from api.bodies import ClosePolicy, MasterCreate, MasterUpdate
 from api.commands import policies, subscriptions
 from api.commands.change import Change
 from api.errors import Refused, refuse
-from api.store import Master, TradeLink
+from api.read_models import TradeLink
+from api.store import Master
 from api.views import MASTER as FIELDS
 from api.views import Json, as_object, master_view
 
@@ -31,7 +32,7 @@ async def create(change: Change, body: MasterCreate) -> Json:
     await change.session.flush()
     change.tell(MasterSaved(master=store.master_state(master)))
     policy = await policies.create(change, master, body.reward_policy)
-    await store.blank_stats(change.session, master.login, account.currency, PERIOD_DAYS)
+    await read_models.blank_stats(change.session, master.login, account.currency, PERIOD_DAYS)
     change.record("create", master, None, as_object(master, FIELDS), master.id)
     return master_view(master, policy)
 
@@ -61,7 +62,7 @@ async def delete(change: Change, master_id: int, close_policy: ClosePolicy | Non
     await store.one_at_a_time(change.session)
     master = await change.own(Master, master_id)
     change.unchanged_since(master, None)
-    if close_policy is None and await store.has_active_links(change.session, col(TradeLink.master_login), master.login):
+    if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.master_login), master.login):
         raise Refused("ACTIVE_LINKS", "positions are copied from this master: close_policy says what becomes of them")
     policy = close_policy or "detach"
     for subscription in await store.subscriptions_of(change.session, master=master.login):

@@ -2,11 +2,12 @@
 
 from shared.contracts.config import PolicyDeleted, PolicySaved
 
-from api import decide, store
+from api import decide, read_models, store
 from api.bodies import RewardPolicyBody
 from api.commands.change import Change
 from api.errors import AccountUnseen, Refused, refuse
-from api.store import Account, Master, RewardPolicy
+from api.read_models import Account
+from api.store import Master, RewardPolicy
 from api.views import Json, policy_view
 
 
@@ -63,14 +64,14 @@ async def _terms(change: Change, master: Master, body: RewardPolicyBody) -> Json
     if isinstance(terms, decide.Refusal):
         raise Refused(terms.code, terms.message)
     payout = await _payout_account(change, master, body.payout_account_login or master.login)
-    own = await store.account(change.session, master.login)
+    own = await read_models.account(change.session, master.login)
     currency = body.currency or (own.currency if own else payout.currency)
     more = body.model_dump(include={"hwm_basis", "netting", "rebate_sides", "fee_cap"})
     return more | terms._asdict() | {"enabled": body.enabled, "currency": currency, "payout_account_login": payout.login}
 
 
 async def _payout_account(change: Change, master: Master, login: int) -> Account:
-    account = await store.account(change.session, login)
+    account = await read_models.account(change.session, login)
     if account is None:
         raise AccountUnseen("INVALID_PAYOUT_ACCOUNT", login)
     refuse(decide.may_pay_out(account.customer_id, account.mode, master.customer_id))

@@ -3,11 +3,12 @@
 from shared.contracts.config import SubscriptionDeleted, SubscriptionSaved
 from sqlmodel import col
 
-from api import decide, store
+from api import decide, read_models, store
 from api.bodies import ClosePolicy, SubscriptionCreate, SubscriptionUpdate
 from api.commands.change import Change
 from api.errors import Refused, refuse
-from api.store import Account, Follower, Master, Subscription, TradeLink
+from api.read_models import Account, TradeLink
+from api.store import Follower, Master, Subscription
 from api.views import Json, subscription_view
 
 
@@ -74,7 +75,7 @@ async def delete(change: Change, subscription_id: int, close_policy: ClosePolicy
     await store.one_at_a_time(change.session)
     subscription = await change.own(Subscription, subscription_id)
     change.unchanged_since(subscription, None)
-    if close_policy is None and await store.has_active_links(change.session, col(TradeLink.subscription_id), subscription.id):
+    if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.subscription_id), subscription.id):
         raise Refused("ACTIVE_LINKS", "the subscription holds copied positions: close_policy says what becomes of them")
     await remove(change, subscription, close_policy or "detach")
     return {"data": "OK"}
@@ -109,7 +110,7 @@ async def _still_fits(change: Change, subscription: Subscription, was_live: bool
     if was_live or not decide.is_live(subscription.enabled, subscription.status):
         return
     master = await store.master_of(change.session, subscription.master_login)
-    account = await store.account(change.session, subscription.follower_login)
+    account = await read_models.account(change.session, subscription.follower_login)
     assert master is not None, "a subscription without its master"
     assert account is not None, "a subscription without its account"
     _may_copy(master, account)

@@ -31,7 +31,9 @@ from api.commands import customers, followers, halts, keys, masters, policies, s
 from api.commands.change import Change
 from api.context import Asked, Context
 from api.manager import letters
-from api.store import Account, Accrual, ApiKey, Audit, Base, Customer, Follower, Halt, Master, RewardPolicy, Subscription, TradeLink
+from api.read_models import Account, Accrual, TradeLink
+from api.store import ApiKey, Audit, Customer, Follower, Halt, Master, RewardPolicy, Subscription
+from api.tables import Base
 from api.views import Json
 
 WRITERS = frozenset({auth.MANAGER, auth.ADMIN, auth.DEALER, auth.CRM_MANAGER, auth.CRM_ADMIN})

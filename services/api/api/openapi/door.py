@@ -20,7 +20,8 @@ from api.context import Context
 from api.door import Handler, context_of
 from api.errors import Refused
 from api.openapi import signing
-from api.store import ApiKey, Signed, table_of
+from api.store import ApiKey, Signed
+from api.tables import table_of
 
 log = structlog.get_logger()
 

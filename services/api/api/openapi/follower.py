@@ -11,14 +11,15 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api import store
+from api import read_models, store
 from api.commands import subscriptions
 from api.commands.change import Change
 from api.context import Context
 from api.errors import Refused
 from api.openapi.door import FAILURES, SignedRefusal, SignedRoute, Wrapped, caller_of, success
 from api.openapi.marks import Held, Quote, Worth, rate_between, text, worth
-from api.store import Account, Deal, Master, Position, Sharing, Subscription, Symbol, TradeLink
+from api.read_models import Account, Deal, Position, Sharing, Symbol, TradeLink
+from api.store import Master, Subscription
 from api.views import Json
 
 router = APIRouter(prefix="/api/v2/copy-trading/follower", tags=["openapi v2"], route_class=SignedRoute, responses=FAILURES)
@@ -117,7 +118,7 @@ class _Market:
 
     @classmethod
     async def of(cls, context: Context, session: AsyncSession, login: int) -> "_Market":
-        account = await store.account(session, login)
+        account = await read_models.account(session, login)
         assert account is not None, "a key without its account"
         symbols = {row.symbol: row for row in (await session.execute(select(Symbol))).scalars()}
         quotes = {}

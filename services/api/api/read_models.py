@@ -1,0 +1,249 @@
+"""Read models of what the other services tell: accounts, symbols, positions, closings, trade links, accruals, statistics."""
+
+from decimal import Decimal
+from typing import Any
+
+from shared.store.engine import ScaledDecimal
+from shared.store.outbox import upsert
+from sqlalchemy import BigInteger, Index, Text, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, col
+
+from api.tables import Base, table_of
+
+
+class Account(Base, table=True):
+    """A trading account as the venue last told it."""
+
+    __tablename__ = "account"
+
+    login: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    customer_id: int = Field(index=True, sa_type=BigInteger)
+    group_name: str
+    mode: str
+    currency: str
+    leverage: int
+    balance: Decimal = Field(sa_type=ScaledDecimal)
+    credit: Decimal = Field(sa_type=ScaledDecimal)
+    equity: Decimal = Field(sa_type=ScaledDecimal)
+    margin: Decimal = Field(sa_type=ScaledDecimal)
+    free_margin: Decimal = Field(sa_type=ScaledDecimal)
+    positions: int
+    updated_ms: int = Field(sa_type=BigInteger)
+
+
+class TradeLink(Base, table=True):
+    """Read model of copy.link."""
+
+    __tablename__ = "trade_link"
+    __table_args__ = (
+        Index("ix_trade_link_follower", "follower_login", "id"),
+        Index("ix_trade_link_master", "master_login", "id"),
+        Index("ix_trade_link_subscription", "subscription_id", "state"),
+    )
+
+    id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    subscription_id: int = Field(sa_type=BigInteger)
+    master_login: int = Field(sa_type=BigInteger)
+    follower_login: int = Field(sa_type=BigInteger)
+    master_order: int = Field(sa_type=BigInteger)
+    follower_order: int = Field(sa_type=BigInteger)
+    state: int
+    created_ms: int = Field(sa_type=BigInteger)
+    updated_ms: int = Field(sa_type=BigInteger)
+    phase: str
+    reason: str
+    symbol: str
+    side: str
+    volume: int = Field(sa_type=BigInteger)
+    volume_now: int = Field(sa_type=BigInteger)
+    master_volume: int = Field(sa_type=BigInteger)
+    master_volume_now: int = Field(sa_type=BigInteger)
+    price: Decimal = Field(sa_type=ScaledDecimal)
+    sl: Decimal = Field(sa_type=ScaledDecimal)
+    tp: Decimal = Field(sa_type=ScaledDecimal)
+    inputs: str = Field(default="", sa_type=Text)
+
+
+class Accrual(Base, table=True):
+    """Read model of reward.accrual."""
+
+    __tablename__ = "accrual"
+    __table_args__ = (Index("ix_accrual_follower", "follower_login", "id"), Index("ix_accrual_master", "master_login", "id"))
+
+    id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    subscription_id: int = Field(index=True, sa_type=BigInteger)
+    master_login: int = Field(sa_type=BigInteger)
+    follower_login: int = Field(sa_type=BigInteger)
+    reward_type: int
+    period_from: int = Field(sa_type=BigInteger)
+    period_to: int = Field(sa_type=BigInteger)
+    base_amount: Decimal = Field(sa_type=ScaledDecimal)
+    fee_amount: Decimal = Field(sa_type=ScaledDecimal)
+    currency: str
+    state: int
+    created_ms: int = Field(sa_type=BigInteger)
+    updated_ms: int = Field(sa_type=BigInteger)
+    payout_account_login: int = Field(sa_type=BigInteger)
+    payout_amount: Decimal = Field(sa_type=ScaledDecimal)
+    payout_currency: str
+    policy_id: int = Field(sa_type=BigInteger)
+    policy_version: int
+    source_order: int = Field(sa_type=BigInteger)
+    charge_order: int = Field(sa_type=BigInteger)
+    payout_order: int = Field(sa_type=BigInteger)
+    reason: str
+    formula: str
+    inputs: str = Field(default="", sa_type=Text)
+    ref_accrual_id: int = Field(default=0, sa_type=BigInteger)
+
+
+class Sharing(Base, table=True):
+    """Read model of what a subscription's rewards come to."""
+
+    __tablename__ = "sharing"
+
+    subscription: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    follower_login: int = Field(index=True, sa_type=BigInteger)
+    master_login: int = Field(sa_type=BigInteger)
+    currency: str
+    realized_profit: Decimal = Field(sa_type=ScaledDecimal)
+    holding: Decimal = Field(sa_type=ScaledDecimal)
+    settled: Decimal = Field(sa_type=ScaledDecimal)
+
+
+class MasterStats(Base, table=True):
+    """Read model of master.stats; every master has a row for each period from its creation on, so that the marketplace joins plainly."""
+
+    __tablename__ = "master_stats"
+    __table_args__ = (
+        Index("ix_stats_pnl", "period", "pnl"),
+        Index("ix_stats_roi", "period", "roi"),
+    )
+
+    login: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    period: str = Field(primary_key=True, max_length=8)
+    period_days: int
+    roi: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    roi_simple: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    pnl: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    win_rate: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    max_drawdown: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    avg_pnl_per_trade: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    trades: int = 0
+    pnl_history: str = Field(default="", sa_type=Text)
+    """JSON array of numbers, ready to be answered; empty: zeros."""
+    currency: str = ""
+    coverage_days: int = 0
+    roi_quality: str = ""
+    updated_ms: int = Field(default=0, sa_type=BigInteger)
+    details: str = Field(default="", sa_type=Text)
+
+
+class Position(Base, table=True):
+    """Read model of open positions."""
+
+    __tablename__ = "position"
+    __table_args__ = (Index("ix_position_login", "login"),)
+
+    order: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    login: int = Field(sa_type=BigInteger)
+    symbol: str
+    side: str
+    initial: int = Field(sa_type=BigInteger)
+    volume: int = Field(sa_type=BigInteger)
+    price: Decimal = Field(sa_type=ScaledDecimal)
+    sl: Decimal = Field(sa_type=ScaledDecimal)
+    tp: Decimal = Field(sa_type=ScaledDecimal)
+    client_id: str
+    opened_ms: int = Field(sa_type=BigInteger)
+
+
+class Deal(Base, table=True):
+    """Read model of closings: one row a closing deal."""
+
+    __tablename__ = "deal"
+    __table_args__ = (Index("ix_deal_login", "login", "closed_ms"), Index("ix_deal_order", "position"))
+
+    deal: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    position: int = Field(sa_type=BigInteger)
+    login: int = Field(sa_type=BigInteger)
+    symbol: str
+    side: str
+    initial: int = Field(sa_type=BigInteger)
+    closed: int = Field(sa_type=BigInteger)
+    left: int = Field(sa_type=BigInteger)
+    open_price: Decimal = Field(sa_type=ScaledDecimal)
+    price: Decimal = Field(sa_type=ScaledDecimal)
+    profit: Decimal = Field(sa_type=ScaledDecimal)
+    commission: Decimal = Field(sa_type=ScaledDecimal)
+    swap: Decimal = Field(sa_type=ScaledDecimal)
+    reason: str
+    client_id: str
+    position_client_id: str
+    opened_ms: int = Field(sa_type=BigInteger)
+    closed_ms: int = Field(sa_type=BigInteger)
+
+
+class Symbol(Base, table=True):
+    """Read model of a symbol's settings, with the prices of its last change."""
+
+    __tablename__ = "symbol"
+
+    symbol: str = Field(primary_key=True)
+    digits: int
+    contract_size: Decimal = Field(sa_type=ScaledDecimal)
+    base_currency: str
+    quote_currency: str
+    volume_per_lot: int
+    volume_min: int
+    volume_step: int
+    volume_max: int = Field(sa_type=BigInteger)
+    bid: Decimal = Field(sa_type=ScaledDecimal)
+    ask: Decimal = Field(sa_type=ScaledDecimal)
+
+
+async def account(session: AsyncSession, login: int) -> Account | None:
+    return await session.get(Account, login)
+
+
+async def accounts_of(session: AsyncSession, customer_id: int) -> list[Account]:
+    statement = select(Account).where(col(Account.customer_id) == customer_id).order_by(col(Account.login))
+    return list((await session.execute(statement)).scalars())
+
+
+async def has_active_links(session: AsyncSession, column: Any, value: int) -> bool:
+    """Whether a subscription, master or follower (the column says which) has links that are not closed yet."""
+    statement = select(col(TradeLink.id)).where(column == value, col(TradeLink.state) == 0).limit(1)
+    return (await session.execute(statement)).scalar() is not None
+
+
+async def blank_stats(session: AsyncSession, login: int, currency: str, periods: dict[str, int]) -> None:
+    """Statistics of a master that has none yet; those that it has stay."""
+    rows = [
+        {"login": login, "period": period, "period_days": days, "currency": currency, "pnl": Decimal(0), "trades": 0}
+        | {"pnl_history": "", "coverage_days": 0, "roi_quality": "", "updated_ms": 0, "details": ""}
+        for period, days in periods.items()
+    ]
+    await session.execute(upsert(session, table_of(MasterStats)).on_conflict_do_nothing(), rows)
+
+
+async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[str, Any]], keep_when_empty: str = "") -> None:
+    """Writes rows of a read model, in bulk, over what is there. An empty `keep_when_empty` column leaves the old value in place."""
+    if not rows:
+        return
+    table = table_of(model)
+    keys = [column.name for column in table.primary_key]
+    statement = upsert(session, table)
+    fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    if keep_when_empty:
+        old, new = table.c[keep_when_empty], statement.excluded[keep_when_empty]
+        fresh[keep_when_empty] = func.coalesce(func.nullif(new, ""), old)
+    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh), rows)
+
+
+async def change_rows(session: AsyncSession, model: type[Base], where: Any, values: Any, rows: list[dict[str, Any]]) -> None:
+    """One update for many rows, with bound parameters."""
+    if rows:
+        connection = await session.connection()
+        await connection.execute(update(table_of(model)).where(where).values(values), rows)
