@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from api import auth, read_models, tables
+from api.auth import Actor, Session, Vault
 from api.commands.change import Change
 from api.errors import AccountUnseen, Refused
 from api.settings import Settings
