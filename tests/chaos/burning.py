@@ -47,13 +47,15 @@ class Run:
     name: str
     stack: ChaosStack
     plan: Plan
-    work: Workload = field(init=False)
+    since: dict[str, int] = field(default_factory=dict)
+    dead: int = 0
+    """How many dead letters there have to be at the end."""
     kills: int = 0
     converged_s: float = 0.0
     found: Found = field(default_factory=Found)
 
     def __post_init__(self) -> None:
-        self.work = Workload(self.stack)
+        self.work = Workload(self.stack, self.since)
         self.seed = int(os.environ.get("CHAOS_SEED", self.plan.seed))
         self.chance = random.Random(self.seed)
 
@@ -103,7 +105,7 @@ class Run:
         """Waits until everything is done that was asked for, and takes the time."""
         began = time.monotonic()
         if not wait_until(lambda: settled(self.work), PATIENCE_S):
-            self.found = self.found or differences(self.work)
+            self.found = self.found or differences(self.work, self.dead)
             self.found.say(f"never done: {what}")
             self.close()
         self.converged_s = max(self.converged_s, time.monotonic() - began)
@@ -112,8 +114,8 @@ class Run:
         """The full comparison, once what the others tell has arrived, and the closing line."""
         began = time.monotonic()
         if not self.found:
-            wait_until(lambda: not differences(self.work), CATCH_UP_S)
-            self.found = differences(self.work)
+            wait_until(lambda: not differences(self.work, self.dead), CATCH_UP_S)
+            self.found = differences(self.work, self.dead)
         self.converged_s = max(self.converged_s, time.monotonic() - began)
         self.found.wrong += self.stack.integrity()
         self.close()

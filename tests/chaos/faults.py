@@ -1,6 +1,5 @@
 """What a run does to a stack again and again: each fault hurts it once and answers how many processes it killed."""
 
-import os
 import random
 import shutil
 import signal
@@ -48,7 +47,7 @@ def kill_in_mid_commit(stack: ChaosStack, chance: random.Random) -> int:
 
     def written() -> int:
         try:
-            return os.stat(log).st_mtime_ns
+            return log.stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 

@@ -32,7 +32,14 @@ class ChaosStack(RunningStack):
     def __init__(self, home: Path, port_base: int) -> None:
         super().__init__(home, port_base)
         self.port_base = port_base
+        self.failures: list[str] = []
+        """Answers of 500 and above that the workload got."""
+        self._http.event_hooks["response"].append(self._look)
         self._engines: dict[str, Engine] = {}
+
+    def _look(self, response: httpx.Response) -> None:
+        if response.status_code >= 500:
+            self.failures.append(f"{response.request.method} {response.request.url}: {response.status_code}")
 
     def start(self) -> None:
         log = self.home.parent / "stack.log"
@@ -74,7 +81,7 @@ class ChaosStack(RunningStack):
             return httpx.get(f"http://127.0.0.1:{self.port_base + PORT[service]}/readyz", timeout=2).status_code == 200
         return False
 
-    def redis(self) -> "redis.Redis[bytes]":
+    def redis(self) -> redis.Redis:
         """A client of the stack's own Redis."""
         return redis.Redis.from_url(Home(self.home).redis_url(Stack(self.port_base)), socket_timeout=5)
 
@@ -84,7 +91,11 @@ class ChaosStack(RunningStack):
         aside = config.with_suffix(".aside")
         config.rename(aside)
         self.send("redis", signal.SIGKILL)
-        return lambda: aside.rename(config) and None
+
+        def back() -> None:
+            aside.rename(config)
+
+        return back
 
     def store_url(self, service: str) -> str:
         return f"sqlite:///file:{self.home / service}.db?mode=ro&uri=true"
@@ -96,6 +107,13 @@ class ChaosStack(RunningStack):
             engine = self._engines[service] = create_engine(self.store_url(service))
         with engine.connect() as connection:
             return list(connection.execute(text(statement), values))
+
+    def write(self, service: str, statement: str, **values: Any) -> None:
+        """Changes a service's SQLite store from outside, as a person with its shell would."""
+        engine = create_engine(f"sqlite:///{self.home / service}.db", connect_args={"timeout": 10})
+        with engine.begin() as connection:
+            connection.execute(text(statement), values)
+        engine.dispose()
 
     def integrity(self) -> list[str]:
         """What the databases say is wrong with themselves."""

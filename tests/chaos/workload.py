@@ -1,6 +1,7 @@
 """The chaos workload on a running stack: accounts, subscriptions, and the trades of `oracle.py`, each asked for under its own id."""
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,19 +15,19 @@ CUSTOMERS = {"M1": 11, "M2": 12, "A": 21, "B": 22, "C": 23, "E": 24, "P1": 11, "
 class Workload:
     """Carries out on the stack what the oracle says is carried out."""
 
-    def __init__(self, stack: ChaosStack, late: tuple[str, ...] = ()) -> None:
+    def __init__(self, stack: ChaosStack, since: dict[str, int] | None = None) -> None:
+        """`since`: followers who subscribe later, and the first trade that they copy."""
         self.stack = stack
-        self.world = World()
+        self.world = World(since=since or {})
         self.logins: dict[str, int] = {}
         self.tokens: dict[str, str] = {}
         self.orders: dict[int, int] = {}
         """Trade number to the master's order."""
         self.masters: dict[str, int] = {}
         """Ids of the master records."""
-        self._late = late
 
     def prepare(self) -> None:
-        """Accounts, masters, followers and subscriptions; who is late subscribes later."""
+        """Accounts, masters, followers and subscriptions; who subscribes later is left out."""
         self._prices(0, OPEN)
         for who, balance in oracle.BALANCES.items():
             body = {"customer_id": CUSTOMERS[who], "group": "real-usd", "balance": balance, "leverage": 100}
@@ -39,7 +40,7 @@ class Workload:
             self.masters[master] = self.api(master, "POST", "/copytrade/master", json=body)["id"]
         for follower in oracle.RULES:
             self.api(follower, "POST", "/copytrade/follower", json={"login": self.logins[follower], "max_master_count": 2})
-            if follower not in self._late:
+            if follower not in self.world.since:
                 self.subscribe(follower)
 
     def subscribe(self, follower: str) -> None:
@@ -48,13 +49,18 @@ class Workload:
                 pair = {"master_login": self.logins[master], "follower_login": self.logins[follower]}
                 self.api(follower, "POST", "/copytrade/subscription", json=pair | oracle.RULES[follower])
 
-    def act(self, block: int, stage: int, numbers: range, seconds: float = 0) -> None:
-        """Everything that the masters do in a stage, spread over so many seconds; the oracle takes it over."""
+    def act(self, block: int, stage: int, numbers: range, seconds: float = 0, before: Callable[[int], None] | None = None) -> None:
+        """Everything that the masters do in a stage, spread over so many seconds; the oracle takes it over.
+
+        `before` is called with each trade's number just before it is done.
+        """
         self._prices(block, stage)
         actions = [k for k in numbers if self._does(k, stage)]
         began = time.monotonic()
         for place, k in enumerate(actions):
             time.sleep(max(0.0, began + seconds * place / len(actions) - time.monotonic()))
+            if before is not None:
+                before(k)
             self.one(k, stage)
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         self.world.apply(block, stage, numbers)
