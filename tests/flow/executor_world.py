@@ -12,7 +12,8 @@ from typing import Any
 from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
 from shared.bus.reader import Received
-from shared.contracts import config, links, orders, trades
+from shared.contracts import config, links, orders, rewards, trades
+from shared.contracts.event import Lost
 from shared.contracts.links import LinkRow, LinksChanged
 from shared.ids import copy_client_id
 from shared.service import Parts, Read
@@ -282,6 +283,15 @@ class World:
         async with self.api.work() as work:
             for event in events:
                 work.emit(config.TOPIC, event)
+        await self.loop.settle()
+
+    async def rewarded(self, *events: Any, lost: Lost | None = None) -> None:
+        """The rewards service tells something; with `lost`, as a snapshot that stands for these numbers."""
+        if "rewards" not in self.loop.members:
+            self.loop.join(await self.log_store("rewards", (rewards.TOPIC,)), {})
+        async with self.loop.members["rewards"].store.work(lost=(rewards.TOPIC, lost) if lost else None) as work:
+            for event in events:
+                work.emit(rewards.TOPIC, event)
         await self.loop.settle()
 
     async def tick(self, ms: int = 0) -> None:

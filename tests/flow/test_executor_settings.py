@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared.contracts import trades
+from shared.contracts import rewards, trades
 from shared.contracts.config import (
     Follower,
     FollowerDeleted,
@@ -16,6 +16,7 @@ from shared.contracts.config import (
     MasterSaved,
     SubscriptionSaved,
 )
+from shared.contracts.event import Lost
 from shared.contracts.orders import CloseCopies, OpenCopies
 from shared.contracts.stats import PriceRow, Prices
 
@@ -192,6 +193,46 @@ async def test_a_halt_is_lifted_and_an_older_state_changes_nothing(tmp_path: Pat
         await w.configured(HaltSaved(halt=Halt(id=1, scope="all", version=1)))
         await w.open(11)
         assert (await w.links())[1].phase == "open"
+
+
+def standing(number: int, now: Any) -> rewards.StandingsChanged:
+    return rewards.StandingsChanged.of([rewards.StandingRow(number, ANNA, MASTER, now, 5, NOW)])
+
+
+@pytest.mark.parametrize("unpaid", ["close_only", "disabled"])
+async def test_past_due_holds_opens_back_until_it_is_paid(tmp_path: Path, unpaid: str) -> None:
+    """Anna's fee is unpaid: no opens, also after a restart and a change of her settings; closes go on, and Ben copies all the while."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA), subscription(2, BEN))
+        await w.open(11)
+        await w.rewarded(rewards.SharingChanged.of([]), standing(1, unpaid))
+        await w.open(12)
+        assert [row.reason for row in (await w.links(12)).values()] == ["PAST_DUE", ""]
+        w.parts_desk.forget()
+        await w.configured(SubscriptionSaved(subscription=subscription(1, ANNA, version=2, risk_multiplier=D(2))))
+        await w.open(13)
+        assert [row.reason for row in (await w.links(13)).values()] == ["PAST_DUE", ""]
+        await w.reduce(11, 40, 60)
+        assert (w.open_volume(ANNA), w.open_volume(BEN)) == (60, 260)
+        await w.reduce(11, 60, 0)
+        assert w.open_volume(ANNA) == 0
+        await w.rewarded(standing(1, "good"))
+        await w.open(14)
+        assert (await w.links(14))[1].volume == 200
+        assert w.open_volume(ANNA) == 200
+
+
+async def test_a_snapshot_of_standings_names_all_that_are_not_good(tmp_path: Path) -> None:
+    """What said that Anna has paid was lost: the snapshot in its place does not name her any more, but it names Ben."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA), subscription(2, BEN))
+        await w.rewarded(standing(1, "disabled"))
+        await w.rewarded(standing(2, "close_only"), lost=Lost(2, 2))
+        await w.open(11)
+        assert [row.reason for row in (await w.links()).values()] == ["", "PAST_DUE"]
+        w.parts_desk.forget()
+        await w.open(12)
+        assert [row.reason for row in (await w.links(12)).values()] == ["", "PAST_DUE"]
 
 
 @pytest.mark.parametrize("policy", ["close", "detach"])

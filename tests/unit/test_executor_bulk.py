@@ -3,6 +3,7 @@
 import json
 import time
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from executor.columns import RULES, T_WIDTH, S
 from executor.decide import decide
 from executor.encoded import encoded
 from executor.exact import floor_ratio, wrapped
+from executor.reward_side import Unread
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 from hypothesis import given
 from hypothesis import strategies as st
-from shared.contracts import orders
+from shared.contracts import orders, rewards
 from shared.contracts.orders import OpenCopies, OpenRow
+from shared.contracts.rewards import StandingsChanged
 
 CASES = 1_000_000
 PER_SIGNAL = 2500
@@ -86,7 +89,7 @@ def random_standing(random: np.random.Generator, rows: int) -> np.ndarray:
         "updated_ms": chosen(random, rows, 0, 9_500, 10_000), "copies": chosen(random, rows, 0, 2, 3),
         "rank": chosen(random, rows, 0, 0, 1),
         "max_masters": chosen(random, rows, 0, 1, 1, 5), "halted": chosen(random, rows, *[0] * 18, 1, 2),
-        "stopped": chosen(random, rows, *[0] * 19, 1),
+        "stopped": chosen(random, rows, *[0] * 19, 1), "past_due": chosen(random, rows, *[0] * 19, 1),
     }  # fmt: skip
     return np.column_stack([columns[name] for name in Standing._fields]).astype(np.int64)
 
@@ -174,3 +177,9 @@ def test_an_encoded_table_is_read_as_the_event_that_it_stands_for() -> None:
     assert isinstance(read, OpenCopies)
     assert (read.id, read.time, read.symbol, read.rows, stamped.weight()) == ("x", 5, 'a"b', (row,), 1)
     assert set(json.loads(stamped.model_dump_json())) == set(OpenCopies.model_fields)
+
+
+def test_every_event_of_the_rewards_topic_is_read_or_known_to_be_left() -> None:
+    """A type that neither names would become a dead letter."""
+    told = {event.model_fields["type"].default for event in get_args(get_args(rewards.RewardEvent)[0])}
+    assert {StandingsChanged.model_fields["type"].default, *get_args(Unread.model_fields["type"].annotation)} == told

@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI, Header, Response
 from pydantic import BaseModel, Field
 from shared.bus.broker import Bus
-from shared.contracts import config, links, orders, trades
+from shared.contracts import config, links, orders, rewards, trades
 from shared.service import Parts, Read, run
 from shared.store.work import Store, Work
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +17,7 @@ from executor import reconcile, snapshots, timers
 from executor.desk import Desk
 from executor.flow import Flow
 from executor.outgoing import Outgoing
+from executor.reward_side import RewardEvent
 from executor.settings import ExecutorSettings
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ def parts(settings: ExecutorSettings, store: Store) -> Parts:
         reads={
             config.TOPIC: Read(config.ConfigEvent, flow.on_config),
             trades.TOPIC: Read(trades.TradeEvent, flow.on_trades),
+            rewards.TOPIC: Read(RewardEvent, flow.on_rewards),
         },
         writes={orders.TOPIC: orders_snapshot, links.TOPIC: links_snapshot},
         app=doors(settings, store, desk),

@@ -15,10 +15,10 @@ from executor.exact import floor_ratio, wrapped
 from executor.terms import HALTED, REDUCE_ONLY, RISK_LIMIT, Policy, Rules, Signal, Standing, Terms
 
 REASONS = (
-    "", limits.DISABLED, limits.PAUSED, limits.CLOSE_ONLY, limits.MASTER_DISABLED, limits.ACCOUNT_UNKNOWN, limits.FOLLOWER_DISABLED,
-    limits.MODE_NOT_ALLOWED, HALTED, REDUCE_ONLY, limits.STOPPED, limits.SYMBOL_FILTERED, limits.SYMBOL_UNKNOWN, limits.MAX_POSITIONS,
-    limits.MAX_MASTERS, limits.NO_SL, limits.TOO_OLD, limits.PRICE_MOVED, sizing.MASTER_EQUITY_INVALID, sizing.FOLLOWER_EQUITY_INVALID,
-    sizing.STALE_EQUITY, sizing.FX_RATE_UNKNOWN, sizing.BELOW_MIN, sizing.BELOW_MIN_RISK, limits.MARGIN,
+    "", limits.DISABLED, limits.PAUSED, limits.CLOSE_ONLY, limits.PAST_DUE, limits.MASTER_DISABLED, limits.ACCOUNT_UNKNOWN,
+    limits.FOLLOWER_DISABLED, limits.MODE_NOT_ALLOWED, HALTED, REDUCE_ONLY, limits.STOPPED, limits.SYMBOL_FILTERED, limits.SYMBOL_UNKNOWN,
+    limits.MAX_POSITIONS, limits.MAX_MASTERS, limits.NO_SL, limits.TOO_OLD, limits.PRICE_MOVED, sizing.MASTER_EQUITY_INVALID,
+    sizing.FOLLOWER_EQUITY_INVALID, sizing.STALE_EQUITY, sizing.FX_RATE_UNKNOWN, sizing.BELOW_MIN, sizing.BELOW_MIN_RISK, limits.MARGIN,
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 CLOSE_CALL = 1e-9
@@ -67,7 +67,7 @@ def standings(columns: Integers, accounts: Integers) -> Integers:
     reward = accounts[:, A["reward_credit"]]
     made[:, T["equity"]] = accounts[:, A["equity"]] - accounts[:, A["credit"]] - reward
     made[:, T["balance"]] = accounts[:, A["balance"]] - reward
-    for name in ("copies", "rank", "stopped"):
+    for name in ("copies", "rank", "stopped", "past_due"):
         made[:, T[name]] = columns[:, S[name]]
     return made
 
@@ -148,6 +148,7 @@ def _gates(
         ((rules[:, S["enabled"]] == 0) | (status == SubscriptionStatus.DISABLED), limits.DISABLED),
         (status == SubscriptionStatus.PAUSED, limits.PAUSED),
         (rules[:, S["copy_mode"]] == CopyMode.CLOSE_ONLY, limits.CLOSE_ONLY),
+        (standing[:, T["past_due"]] != 0, limits.PAST_DUE),
         (not signal.enabled, limits.MASTER_DISABLED),
         (standing[:, T["known"]] == 0, limits.ACCOUNT_UNKNOWN),
         (standing[:, T["enabled"]] == 0, limits.FOLLOWER_DISABLED),

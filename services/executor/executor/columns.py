@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from shared.contracts.config import ManualTradingMode
 
 from executor.store import Subscription, columns_of
-from executor.terms import Rules, Standing
+from executor.terms import Rules
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -106,13 +106,13 @@ class Accounts:
 
 RULES = Rules._fields[:-1]
 assert Rules._fields[-1] == "listed"
-OWN = ("master_login", "follower_login", "created_ms", "deleted", "rank", "symbols", "account", "copies", "stopped")
+OWN = ("master_login", "follower_login", "created_ms", "deleted", "rank", "past_due", "symbols", "account", "copies", "stopped")
 S = {name: place for place, name in enumerate((*RULES, *OWN))}
 T_WIDTH = len(S)
 
 _STORED = columns_of(Subscription)
 _FROM_STORE = [_STORED.index("id" if name == "subscription" else name) for name in RULES]
-_REST_FROM_STORE = [_STORED.index(name) for name in ("master_login", "follower_login", "created_ms", "deleted", "rank")]
+_REST_FROM_STORE = [_STORED.index(name) for name in ("master_login", "follower_login", "created_ms", "deleted", "rank", "past_due")]
 _SYMBOLS = _STORED.index("symbols")
 
 
@@ -163,32 +163,6 @@ class Columns:
         for place, row in zip(missing, self.data[missing, : len(RULES)].tolist(), strict=True):
             known[place] = str(row)[:-1].replace(" ", "")  # once for each version of a subscription
         return [known[place] for place in places.tolist()]
-
-    def standing(self, place: int, accounts: Accounts) -> Standing:
-        """Where the follower of a row stands now."""
-        row = self.data[place].tolist()
-        return standing_of(accounts.grid.data[row[S["account"]]].tolist(), row[S["copies"]], row[S["rank"]], row[S["stopped"]])
-
-
-def standing_of(account: Sequence[int], copies: int, rank: int, stopped: int) -> Standing:
-    """An account's figures as the rules take them: credit and reward credit are not equity to size on."""
-    reward = account[A["reward_credit"]]
-    return Standing(
-        known=account[A["known"]],
-        enabled=account[A["enabled"]],
-        demo=account[A["demo"]],
-        equity=account[A["equity"]] - account[A["credit"]] - reward,
-        balance=account[A["balance"]] - reward,
-        free_margin=account[A["free_margin"]],
-        leverage=account[A["leverage"]],
-        positions=account[A["positions"]],
-        updated_ms=account[A["updated_ms"]],
-        copies=copies,
-        rank=rank,
-        max_masters=account[A["max_masters"]],
-        halted=account[A["halted"]],
-        stopped=stopped,
-    )
 
 
 def column_row(stored: Sequence[Any], symbols: int, account: int, copies: int, stopped: int) -> list[int]:

@@ -17,10 +17,11 @@ from executor.records import LinkRecord
 from executor.store import Follower as FollowerRow
 from executor.store import Guard as GuardRow
 from executor.store import Halt as HaltRow
-from executor.store import Link, read_rows, table, write_rows
+from executor.store import Link, columns_of, read_rows, table, write_rows
 from executor.store import Master as MasterRow
 from executor.store import Subscription as SubscriptionRow
 
+RANK, PAST_DUE = (columns_of(SubscriptionRow).index(name) for name in ("rank", "past_due"))
 POINTS_LIMIT = 10**9
 """A slippage guard of more points than this is none."""
 
@@ -86,7 +87,8 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
     if known and known[0][1] >= subscription.version:
         return
     await desk.write()
-    row = stored(subscription, deleted=0, rank=0)
+    past_due = known[0][PAST_DUE] if known else 0
+    row = stored(subscription, deleted=0, rank=0, past_due=past_due)
     await write_rows(desk.session, SubscriptionRow, [row], replace=True)
     await put_guard(desk, subscription)
     await _rank(desk, subscription.follower_login)
@@ -128,13 +130,13 @@ async def _put_columns(desk: Desk, subscription: Subscription) -> None:
         del desk.memory.columns[subscription.master_login]
 
 
-def stored(subscription: Subscription, *, deleted: int, rank: int) -> tuple[object, ...]:
+def stored(subscription: Subscription, *, deleted: int, rank: int, past_due: int = 0) -> tuple[object, ...]:
     """A subscription as its table has it."""
     s = subscription
     flags = (int(s.enabled), int(s.status), int(s.copy_mode), int(s.volume_mode))
     copying = (s.copy_sl, s.copy_tp, s.copy_partial_close, s.copy_pending_orders, s.reverse_direction)
     bounds = (bounded(s.max_volume), bounded(s.min_volume), bounded(s.max_positions), int(s.symbols_mode), s.symbols)
-    guards = (min(s.max_slippage_points, POINTS_LIMIT), bounded(s.max_signal_age_ms), s.require_sl, rank)
+    guards = (min(s.max_slippage_points, POINTS_LIMIT), bounded(s.max_signal_age_ms), s.require_sl, rank, past_due)
     return (
         s.id, s.version, s.master_login, s.follower_login, deleted, s.created_ms, *flags, units(s.risk_multiplier),
         bounded(s.fixed_volume), *copying, *bounds, units(s.allocation_percent), int(s.small_volume_policy == "raise_to_min"),
@@ -171,7 +173,7 @@ async def _rank(desk: Desk, follower_login: int) -> None:
         rank = len(masters - {master})
         if row[6] and row[7] == SubscriptionStatus.ACTIVE:
             masters.add(master)
-        if row[-1] == rank:
+        if row[RANK] == rank:
             continue
         await desk.session.execute(update(own).where(own.c.id == subscription).values(rank=rank))
         columns = desk.memory.columns.get(master)

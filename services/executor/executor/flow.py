@@ -1,4 +1,4 @@
-"""On this event, do that: the executor's handlers of `trade.push`, `copy.config` and prices."""
+"""On this event, do that: the executor's handlers of `trade.push`, `copy.config`, `reward.accrual` and prices."""
 
 from typing import assert_never
 
@@ -15,6 +15,7 @@ from shared.contracts.config import (
     SubscriptionDeleted,
     SubscriptionSaved,
 )
+from shared.contracts.rewards import StandingsChanged
 from shared.contracts.stats import Prices
 from shared.contracts.trades import (
     OP_BALANCE_IN,
@@ -44,11 +45,12 @@ from shared.contracts.trades import (
 from shared.ids import is_copy
 from shared.store.work import Work
 
-from executor import config_side, follower_side, guards, master_side, pending_side, reconcile
+from executor import config_side, follower_side, guards, master_side, pending_side, reconcile, reward_side
 from executor.amounts import units
 from executor.desk import Desk
 from executor.market import SymbolFacts
 from executor.outgoing import Outgoing
+from executor.reward_side import RewardEvent
 from executor.store import Link, read_in
 
 PendingEvent = PendingPlaced | PendingChanged | PendingCancelled | PendingFilled
@@ -216,6 +218,17 @@ class Flow:
             out = Outgoing()
             await self._config(event, work, out)
             out.emit(work)
+
+    async def on_rewards(self, batch: Received[RewardEvent], work: Work) -> None:
+        """What is paid and what is not."""
+        standings = [event for event in batch.events if isinstance(event, StandingsChanged)]
+        if not standings and batch.lost is None:
+            return
+        await self.desk.begin(work)
+        if batch.lost is not None:
+            await reward_side.all_good(self.desk)
+        for event in standings:
+            await reward_side.standings_changed(self.desk, event)
 
     async def _config(self, event: ConfigEvent, work: Work, out: Outgoing) -> None:
         desk = self.desk

@@ -8,7 +8,7 @@ from shared.symbols import BUY
 
 from executor.terms import HALTED, REDUCE_ONLY, Policy, Rules, Signal, Standing, Terms
 
-DISABLED, PAUSED, CLOSE_ONLY = "DISABLED", "PAUSED", "CLOSE_ONLY"
+DISABLED, PAUSED, CLOSE_ONLY, PAST_DUE = "DISABLED", "PAUSED", "CLOSE_ONLY", "PAST_DUE"
 MASTER_DISABLED, FOLLOWER_DISABLED, MODE_NOT_ALLOWED = "MASTER_DISABLED", "FOLLOWER_DISABLED", "MODE_NOT_ALLOWED"
 ACCOUNT_UNKNOWN, STOPPED, SYMBOL_FILTERED, SYMBOL_UNKNOWN = "ACCOUNT_UNKNOWN", "STOPPED", "SYMBOL_FILTERED", "SYMBOL_UNKNOWN"
 MAX_POSITIONS, MAX_MASTERS, NO_SL, TOO_OLD = "MAX_POSITIONS", "MAX_MASTERS", "NO_SL", "TOO_OLD"
@@ -35,6 +35,7 @@ def _status(signal: Signal, rules: Rules, standing: Standing) -> str:
         (not rules.enabled or rules.status == SubscriptionStatus.DISABLED, DISABLED),
         (rules.status == SubscriptionStatus.PAUSED, PAUSED),
         (rules.copy_mode == CopyMode.CLOSE_ONLY, CLOSE_ONLY),
+        (bool(standing.past_due), PAST_DUE),
         (not signal.enabled, MASTER_DISABLED),
         (not standing.known, ACCOUNT_UNKNOWN),
         (not standing.enabled, FOLLOWER_DISABLED),

@@ -160,7 +160,8 @@ async def _open_instead(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
     point = 10 ** max(0, 8 - facts.digits)
     worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], point)
     now = facts.ask if link.side == "buy" else facts.bid
-    reason = signal.halted or limits.moved(link.side, now, worst)
+    unpaid = limits.PAST_DUE if row[S["past_due"]] else ""
+    reason = signal.halted or unpaid or limits.moved(link.side, now, worst)
     if reason:
         withdrawn(desk, link, reason)
         return

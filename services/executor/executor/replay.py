@@ -53,7 +53,7 @@ def again(event: dict[str, Any]) -> Replayed:
     differences = []
     for row in event["rows"]:
         inputs = json.loads(row[INPUTS])
-        rules, standing = Rules._make(inputs["rules"]), Standing._make(inputs["standing"])
+        rules, standing = Rules._make(inputs["rules"]), Standing(*inputs["standing"])
         now = list(decide(signal, table_of_terms[inputs["terms"]], rules, standing, policy))
         if now != inputs["result"]:
             differences.append(Difference(row[LINK], event["master_order"], json.dumps(inputs["result"]), json.dumps(now)))

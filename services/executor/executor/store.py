@@ -27,7 +27,10 @@ def word(length: int, **options: Any) -> Any:
 
 
 class Subscription(Base, table=True):
-    """A subscription as it was last told; `deleted` ones are kept for the links that point to them."""
+    """A subscription as it was last told; `deleted` ones are kept for the links that point to them.
+
+    `past_due` 1: a prepaid fee is not paid, as the rewards service tells it.
+    """
 
     __tablename__ = "subscription"
     __table_args__ = (Index("ix_subscription_master", "master_login"), Index("ix_subscription_follower", "follower_login"))
@@ -60,6 +63,7 @@ class Subscription(Base, table=True):
     max_signal_age_ms: int = whole()
     require_sl: int = whole()
     rank: int = whole()
+    past_due: int = whole()
 
 
 class Guard(Base, table=True):

@@ -98,7 +98,7 @@ class Standing(NamedTuple):
 
     `known` 0: no such account was seen. `equity` and `balance` without credit and reward credit. `copies` are the subscription's links
     that are active, in flight or unknown; `rank` is how many of the follower's active subscriptions are older than this one. `halted` 1
-    is a halt, 2 reduce-only; `stopped` 1 a stop for losses that nobody has resumed.
+    is a halt, 2 reduce-only; `stopped` 1 a stop for losses that nobody has resumed; `past_due` 1 an unpaid prepaid fee.
     """
 
     known: int
@@ -115,6 +115,7 @@ class Standing(NamedTuple):
     max_masters: int
     halted: int
     stopped: int
+    past_due: int = 0
 
 
 class Policy(NamedTuple):

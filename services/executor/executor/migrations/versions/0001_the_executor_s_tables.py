@@ -240,6 +240,7 @@ def upgrade() -> None:
         sa.Column("max_signal_age_ms", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("require_sl", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.Column("rank", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
+        sa.Column("past_due", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("subscription", schema=None) as batch_op:
