@@ -23,7 +23,7 @@ run: setup  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 90
 	@exec $(RUN) lockstep up $(ARGS)
 
 test: setup  ## all tests, with their own servers (ARGS="-k log")
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n 2 --dist worksteal $(ARGS)
 
 e2e: setup  ## the main job on containers; needs a Docker engine
 	@TESTCONTAINERS_RYUK_DISABLED=true $(RUN) pytest -m docker tests/e2e $(ARGS)

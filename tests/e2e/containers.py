@@ -12,7 +12,8 @@ from api.auth import CUSTOMER, issue_token
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.e2e.running import Client, free_port_base
+from tests.e2e.running import Client
+from tests.ports import free_base
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
@@ -38,7 +39,7 @@ class ContainerStack(Client):
     """Containers on a network of their own; the venue's and the API's ports are bound on this machine."""
 
     def __init__(self) -> None:
-        base = free_port_base()
+        base = free_base()
         super().__init__(api=f"http://127.0.0.1:{base + 1}", venue=f"http://127.0.0.1:{base + 3}")
         self._ports = {"api": base + 1, "gateway": base + 3}
         self._network = Network()

