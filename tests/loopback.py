@@ -1,9 +1,12 @@
 """Services in one process without Redis: each one's outbox is handed straight to the others' readers, the very code that runs for real."""
 
 import asyncio
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from shared.bus.reader import Reader, Verdict
 from shared.clock import Clock
@@ -11,6 +14,8 @@ from shared.service import Parts, Read
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 @dataclass
@@ -19,6 +24,58 @@ class Member:
 
     store: Store
     readers: dict[str, Reader] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class _Line:
+    """A topic on its way from its writer's outbox to one reader. It looks when something was written, not all the time."""
+
+    topic: str
+    writer: Store
+    reader: Reader
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: bool = False
+
+    def written(self, streams: set[str]) -> None:
+        if self.topic in streams:
+            self.woken.set()
+
+    async def hand_on(self, lines: list["_Line"], settled: asyncio.Event) -> None:
+        """For ever. Settled is when every line has found nothing and nothing was written since it looked."""
+        while True:
+            self.woken.clear()
+            async with self.writer.read() as session:
+                entries = await outbox.kept(session, self.topic, self.reader.place + 1, 500)
+            if entries:
+                assert await self.reader.take(entries) is Verdict.HANDLED, f"{self.topic}: gap after {self.reader.place}"
+                continue
+            self.idle = True
+            if all(line.idle and not line.woken.is_set() for line in lines):
+                settled.set()
+            await self.woken.wait()
+            self.idle = False
+
+
+@cache
+def migrated(service: str) -> bytes:
+    """A service's empty SQLite store, migrated once for all tests: migrating takes longer than most of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        migrate.upgrade(service, f"sqlite:///{file}")
+        return file.read_bytes()
+
+
+def quick(engine: AsyncEngine) -> AsyncEngine:
+    """The engine without waiting for the disk: a test's store need not survive a power cut."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _no_sync)
+    return engine
+
+
+def _no_sync(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=OFF")
+    cursor.close()
 
 
 class Loopback:
@@ -31,9 +88,14 @@ class Loopback:
 
     async def open_store(self, name: str, writes: tuple[str, ...], url: str = "") -> Store:
         """A service's own migrated store (SQLite in the folder, unless a URL is given)."""
-        url = url or f"sqlite:///{self._folder / name}.db"
-        migrate.upgrade(name, url)
-        store = Store(create_engine(url), name, self._clock, {topic: topic for topic in writes})
+        file = self._folder / f"{name}.db"
+        if url or file.exists():
+            url = url or f"sqlite:///{file}"
+            migrate.upgrade(name, url)
+        else:
+            url = f"sqlite:///{file}"
+            file.write_bytes(migrated(name))
+        store = Store(quick(create_engine(url)), name, self._clock, {topic: topic for topic in writes})
         await store.open()
         return store
 
@@ -50,39 +112,23 @@ class Loopback:
     async def settle(self, timeout_s: float = 30) -> None:
         """Hands on until every reader has handled all that was written."""
         readers = [(topic, reader) for member in self.members.values() for topic, reader in member.readers.items()]
-        tasks = [asyncio.create_task(self._hand_on(topic, reader)) for topic, reader in readers]
+        lines = [_Line(topic, writer, reader) for topic, reader in readers if (writer := self._writer(topic)) is not None]
+        settled = asyncio.Event()
+        for line in lines:
+            line.writer.on_commit.append(line.written)
+        tasks = [asyncio.create_task(line.hand_on(lines, settled)) for line in lines]
+        done = asyncio.create_task(settled.wait() if lines else asyncio.sleep(0))
         try:
             async with asyncio.timeout(timeout_s):
-                # Twice: what one reader's service wrote while the next was looked at is seen the second time.
-                while not (await self._settled(readers) and await self._settled(readers)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.002)
+                await asyncio.wait([done, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
+            for line in lines:
+                line.writer.on_commit.remove(line.written)
+            for task in (done, *tasks):
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Exception):
                     raise result
-
-    async def _hand_on(self, topic: str, reader: Reader) -> None:
-        writer = self._writer(topic)
-        while writer is not None:
-            async with writer.read() as session:
-                entries = await outbox.kept(session, topic, reader.place + 1, 500)
-            if entries:
-                assert await reader.take(entries) is Verdict.HANDLED, f"{topic}: gap after {reader.place}"
-            else:
-                await asyncio.sleep(0.002)
-
-    async def _settled(self, readers: list[tuple[str, Reader]]) -> bool:
-        for topic, reader in readers:
-            writer = self._writer(topic)
-            if writer is None:
-                continue
-            async with writer.read() as session:
-                _, last = await outbox.ends(session, topic)
-            if reader.place < last:
-                return False
-        return True
 
     def _writer(self, topic: str) -> Store | None:
         return next((member.store for member in self.members.values() if topic in member.store.streams), None)

@@ -1,11 +1,8 @@
 """An executor between a small venue that does what it is told and a configuration that a test writes; all by the real handlers."""
 
 import json
-import shutil
-import tempfile
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,11 @@ from shared.contracts.event import Lost
 from shared.contracts.links import LinkRow, LinksChanged
 from shared.ids import copy_client_id
 from shared.service import Parts, Read
-from shared.store import migrate, outbox
+from shared.store import outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store, Work
 
-from tests.loopback import Loopback
+from tests.loopback import Loopback, quick
 
 NOW = 1_700_000_000_000
 MASTER, ANNA, BEN, CARL = 1000, 2001, 2002, 2003
@@ -210,14 +207,6 @@ class Venue:
         return trades.AccountPositions.of(rows, login=login, pending=resting, request=request, first=True, last=True)
 
 
-@cache
-def migrated() -> Path:
-    """An executor's empty store, migrated once for all tests."""
-    folder = Path(tempfile.mkdtemp())
-    migrate.upgrade("executor", f"sqlite:///{folder / 'executor.db'}")
-    return folder / "executor.db"
-
-
 class World:
     """The executor, the venue and the configuration, in one process."""
 
@@ -235,10 +224,7 @@ class World:
     async def start(self) -> None:
         self.api = await self.log_store("api", (config.TOPIC,))
         self.gateway = await self.log_store("gateway", (trades.TOPIC,))
-        shutil.copy(migrated(), self.folder / "executor.db")
-        engine = create_engine(f"sqlite:///{self.folder / 'executor.db'}")
-        self.executor = Store(engine, "executor", lambda: self.now, {topic: topic for topic in WRITES})
-        await self.executor.open()
+        self.executor = await self.loop.open_store("executor", WRITES)
         self.parts = parts(self.settings, self.executor)
         self.loop.join(self.api, {})
         self.loop.join(self.gateway, {orders.TOPIC: Read(orders.OrderEvent, self.venue.on_orders)})
@@ -246,7 +232,7 @@ class World:
 
     async def log_store(self, name: str, writes: tuple[str, ...]) -> Store:
         """A store with the log's tables alone."""
-        engine = create_engine(f"sqlite:///{self.folder / name}.db")
+        engine = quick(create_engine(f"sqlite:///{self.folder / name}.db"))
         async with engine.begin() as connection:
             await connection.run_sync(outbox.LOG.create_all)
         store = Store(engine, name, lambda: self.now, {topic: topic for topic in writes})
