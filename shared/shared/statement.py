@@ -31,7 +31,7 @@ CHARGED = frozenset({AccrualState.CHARGED, AccrualState.PAID})
 
 
 def statement(subscription: int, start_ms: int, end_ms: int, accruals: Iterable[AccrualRow]) -> dict[str, Any]:
-    """The statement of a subscription from `start_ms` until before `end_ms`: accruals whose period ends in it, in that order.
+    """The statement of a subscription from `start_ms` until before `end_ms`: accruals whose period's last instant is in it, in that order.
 
     A prepaid period is on the statement of the time in which it begins. `charged` counts what was taken, less what was given back.
     """
@@ -52,7 +52,10 @@ def statement(subscription: int, start_ms: int, end_ms: int, accruals: Iterable[
 
 
 def _instant(row: AccrualRow) -> int:
-    return row.period_from if row.formula.startswith("subscription") else row.period_to
+    """When an accrual falls due: a share with the closing itself, others in the last instant of their half-open period."""
+    if row.formula.startswith("subscription"):
+        return row.period_from
+    return row.period_to if row.formula == "profit_share/1" else max(row.period_from, row.period_to - 1)
 
 
 def _line(row: AccrualRow) -> dict[str, Any]:
