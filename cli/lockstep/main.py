@@ -234,6 +234,25 @@ def replay_command(
         raise typer.Exit(1)
 
 
+@app.command("explain")
+def explain_command(
+    link: Annotated[int, typer.Argument(metavar="LINK", min=1, help="A trade link's id.")],
+    home: HomeOption = DEFAULT_HOME,
+    database_url: Annotated[str | None, typer.Option("--database-url", help="The api's store when it is not in the home.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words what was decided for one follower of a trade, and why: the trade, the equities, each step of the volume, the reason.
+
+    Example: lockstep explain 17
+    """
+    from lockstep.explain import explained
+    from lockstep.stores import stores
+
+    [store] = stores(home_of(home), "api", database_url)
+    found = asyncio.run(explained(store, link))
+    print(json.dumps(found, indent=2) if as_json else "\n".join(found["text"]))
+
+
 @app.command("verify")
 def verify_command(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Recompute what the rewards service claims (journal, balances, accruals) and compare it with the venue's own record of operations.

@@ -1,6 +1,6 @@
 """The shapes of the answers, for `/openapi.json`: made from the same field lists that the answers are made from."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlmodel import col
@@ -98,6 +98,29 @@ DETAILED_STATS = create_model(
     pnl_history=(list[CurvePoint], ...),
     details=(dict[str, Any], ...),
 )
+
+
+class Statement(BaseModel):
+    """A reward statement: `from` and `to` are Unix milliseconds, amounts are texts."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    subscription_id: int
+    start: int = Field(alias="from")
+    to: int
+    currency: str
+    charged: str
+    accruals: list[dict[str, Any]]
+
+
+class Explanation(BaseModel):
+    """A copy decision in words. `inputs`: everything it was made from, amounts and prices in units of 1e-8, times in Unix milliseconds."""
+
+    link: int
+    decision: Literal["copied", "skipped", "rejected"]
+    reason: str
+    text: list[str]
+    inputs: dict[str, Any]
 
 
 class Otp(BaseModel):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
 from shared.bus.reader import Received
@@ -30,12 +31,19 @@ NOT_OF_A_SYMBOL = ("stops_level", "commission", "swap_long", "swap_short")
 async def on_links(batch: Received[LinksChanged], work: Work) -> None:
     """Trade links as they stand. The inputs of a decision come with it alone, and stay."""
     found: dict[int, dict[str, Any]] = {}
+    decisions: dict[str, str] = {}
     for event in batch.events:
+        digest = ""
+        if event.inputs:
+            digest = blake2b(event.inputs.encode(), digest_size=16).hexdigest()
+            decisions[digest] = event.inputs
         for row in event.rows:
             values = _kept(row._asdict(), id="link", subscription_id="subscription")
-            inputs = values["inputs"] or found.get(row.link, {}).get("inputs", "")
-            found[row.link] = values | {"master_login": event.master_login, "master_order": event.master_order, "inputs": inputs}
-    await read_models.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty="inputs")
+            before = found.get(row.link, {"inputs": "", "decision": ""})
+            made = {"inputs": row.inputs or before["inputs"], "decision": digest or before["decision"]}
+            found[row.link] = values | {"master_login": event.master_login, "master_order": event.master_order} | made
+    await read_models.keep_decisions(work.session, decisions)
+    await read_models.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty=("inputs", "decision"))
 
 
 async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
@@ -44,7 +52,7 @@ async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
     sharing: dict[int, dict[str, Any]] = {}
     for event in batch.events:
         if isinstance(event, AccrualsChanged):
-            accruals |= {row.id: _kept(row._asdict()) for row in event.rows}
+            accruals |= {row.id: _kept(row._asdict()) | {"base_exact": row.base_amount} for row in event.rows}
         elif isinstance(event, SharingChanged):
             sharing |= {row.subscription: _kept(row._asdict()) for row in event.rows}
         elif isinstance(event, StandingsChanged):

@@ -3,7 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from shared.store.engine import ScaledDecimal
+from shared.explain import Decided
+from shared.store.engine import ExactDecimal, ScaledDecimal
 from shared.store.outbox import upsert
 from sqlalchemy import BigInteger, Index, Text, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -63,6 +64,17 @@ class TradeLink(Base, table=True):
     sl: Decimal = Field(sa_type=ScaledDecimal)
     tp: Decimal = Field(sa_type=ScaledDecimal)
     inputs: str = Field(default="", sa_type=Text)
+    decision: str = Field(default="", max_length=32)
+    """Which row of `decision` has what the inputs share with the other followers'."""
+
+
+class Decision(Base, table=True):
+    """What the copy decisions for all followers of one signal were made from: the JSON of the signal, the terms and the house's limits."""
+
+    __tablename__ = "decision"
+
+    digest: str = Field(primary_key=True, max_length=32)
+    inputs: str = Field(sa_type=Text)
 
 
 class Accrual(Base, table=True):
@@ -96,6 +108,8 @@ class Accrual(Base, table=True):
     formula: str
     inputs: str = Field(default="", sa_type=Text)
     ref_accrual_id: int = Field(default=0, sa_type=BigInteger)
+    base_exact: Decimal = Field(sa_type=ExactDecimal)
+    """The base with all its places, for the statement; `base_amount` is for lists."""
 
 
 class Sharing(Base, table=True):
@@ -218,6 +232,25 @@ async def has_active_links(session: AsyncSession, column: Any, value: int) -> bo
     return (await session.execute(statement)).scalar() is not None
 
 
+async def keep_decisions(session: AsyncSession, inputs: dict[str, str]) -> None:
+    """Keeps what decisions have in common, by digest; those that are known stay as they are."""
+    if inputs:
+        rows = [{"digest": digest, "inputs": text} for digest, text in inputs.items()]
+        await session.execute(upsert(session, table_of(Decision)).on_conflict_do_nothing(), rows)
+
+
+async def common_inputs(session: AsyncSession, link: TradeLink) -> str:
+    """What a link's decision has in common with those for the other followers (JSON); empty when it was not told."""
+    decision = await session.get(Decision, link.decision) if link.decision else None
+    return decision.inputs if decision else ""
+
+
+def decided(link: TradeLink) -> Decided:
+    """A link as its explanation takes it."""
+    parties = (link.master_login, link.follower_login, link.master_order)
+    return Decided(link.id, link.subscription_id, *parties, link.phase, link.reason)
+
+
 async def blank_stats(session: AsyncSession, login: int, currency: str, periods: dict[str, int]) -> None:
     """Statistics of a master that has none yet; those that it has stay."""
     rows = [
@@ -228,17 +261,16 @@ async def blank_stats(session: AsyncSession, login: int, currency: str, periods:
     await session.execute(upsert(session, table_of(MasterStats)).on_conflict_do_nothing(), rows)
 
 
-async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[str, Any]], keep_when_empty: str = "") -> None:
-    """Writes rows of a read model, in bulk, over what is there. An empty `keep_when_empty` column leaves the old value in place."""
+async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[str, Any]], keep_when_empty: tuple[str, ...] = ()) -> None:
+    """Writes rows of a read model, in bulk, over what is there. Where a `keep_when_empty` column comes empty, the old value stays."""
     if not rows:
         return
     table = table_of(model)
     keys = [column.name for column in table.primary_key]
     statement = upsert(session, table)
     fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    if keep_when_empty:
-        old, new = table.c[keep_when_empty], statement.excluded[keep_when_empty]
-        fresh[keep_when_empty] = func.coalesce(func.nullif(new, ""), old)
+    for name in keep_when_empty:
+        fresh[name] = func.coalesce(func.nullif(statement.excluded[name], ""), table.c[name])
     await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh), rows)
 
 

@@ -1,8 +1,9 @@
 """What the api is told when it starts, beyond what every service is told."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from shared.settings import Settings as CommonSettings
 
 
@@ -17,6 +18,8 @@ class Settings(CommonSettings):
     body_timeout_s: float = Field(default=10, gt=0)
     """How long a client may take to send a request's body."""
     json_depth_max: int = Field(default=16, ge=4)
+    broker_timezone: str = "UTC"
+    """The zone whose calendar the periods of statements are told in; the rewards service bills by it."""
     page_default: int = Field(default=100, ge=1)
     page_max: int = Field(default=500, ge=1)
     manager_page_max: int = Field(default=50_000, ge=1)
@@ -39,3 +42,12 @@ class Settings(CommonSettings):
     tcp_certificate: Path | None = None
     """PEM file with a certificate chain: the line protocol is TLS then. `tcp_key` is its key."""
     tcp_key: Path | None = None
+
+    @field_validator("broker_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{name!r} is not a time zone") from error
+        return name

@@ -58,6 +58,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         sa.Column("formula", sa.String(), nullable=False),
         sa.Column("inputs", sa.Text(), nullable=False),
         sa.Column("ref_accrual_id", sa.BigInteger(), nullable=False),
+        sa.Column("base_exact", engine.ExactDecimal(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("accrual", schema=None) as batch_op:
@@ -139,6 +140,12 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
     with op.batch_alter_table("dead_letter", schema=None) as batch_op:
         batch_op.create_index("ix_dead_letter_stream", ["stream", "number"], unique=False)
 
+    op.create_table(
+        "decision",
+        sa.Column("digest", sa.String(length=32), nullable=False),
+        sa.Column("inputs", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
     op.create_table(
         "deal",
         sa.Column("deal", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -436,6 +443,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         sa.Column("sl", engine.ScaledDecimal(), nullable=False),
         sa.Column("tp", engine.ScaledDecimal(), nullable=False),
         sa.Column("inputs", sa.Text(), nullable=False),
+        sa.Column("decision", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("trade_link", schema=None) as batch_op:
@@ -508,6 +516,7 @@ def downgrade() -> None:  # noqa: PLR0915
         batch_op.drop_index("ix_deal_login")
 
     op.drop_table("deal")
+    op.drop_table("decision")
     with op.batch_alter_table("dead_letter", schema=None) as batch_op:
         batch_op.drop_index("ix_dead_letter_stream")
 
