@@ -23,8 +23,7 @@ SCALE = int(os.environ.get("CHAOS_SCALE", "1"))
 """`CHAOS_SCALE=10 make chaos` makes ten times as many trades, in ten times as many blocks."""
 
 SMALL = Plan(trades=48, block=48, seconds=5)
-LARGE = Plan(trades=480 * SCALE, block=120, seconds=12)
-GENTLE = (1.0, 2.0)
+LARGE = Plan(trades=240 * SCALE, block=80, seconds=10)
 STOP_S = 10
 
 chaos = [pytest.mark.chaos, pytest.mark.timeout(900 * SCALE)]
@@ -57,7 +56,7 @@ def test_services_killed(tmp_path: Path, name: str, plan: Plan) -> None:
 def test_services_killed_on_postgres(tmp_path: Path, postgres: Callable[[str], str]) -> None:
     """The same, with a Postgres database for each service."""
     urls = {service: postgres(service) for service in SERVICES}
-    assert burn("R3 Postgres", tmp_path, replace(LARGE, trades=240 * SCALE), faults.kill_a_service, urls).kills > 5
+    assert burn("R3 Postgres", tmp_path, replace(LARGE, trades=160 * SCALE), faults.kill_a_service, urls).kills > 5
 
 
 @pytest.mark.chaos
@@ -107,8 +106,8 @@ def test_redis_away(tmp_path: Path, away: str) -> None:
 
         def before(k: int) -> None:
             if k == 12:
-                run.kills += 1
                 if away == "gone":
+                    run.kills += 1
                     ends.append(stack.redis_away())
                 else:
                     stack.send("redis", signal.SIGSTOP)
@@ -170,7 +169,7 @@ def test_malformed_entries(tmp_path: Path) -> None:
         run.finish()
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(1, marks=small, id="small"), pytest.param(5, marks=chaos, id="large")])
+@pytest.mark.parametrize("rounds", [pytest.param(1, marks=small, id="small"), pytest.param(4, marks=chaos, id="large")])
 def test_stopped_under_load(tmp_path: Path, rounds: int) -> None:
     """SIGTERM while masters trade: everything is out within 10 s with exit code 0, and goes on where it was."""
     plan = Plan(trades=48 * rounds, block=48, seconds=6)
