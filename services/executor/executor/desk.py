@@ -6,7 +6,7 @@ transaction that is given up makes the desk forget everything.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.contracts.config import ManualTradingMode
 from shared.store.work import Work
@@ -94,11 +94,19 @@ class Memory:
         return frozenset(number for number, names in enumerate(self.symbol_lists) if symbol in names)
 
 
+class NewLinks(NamedTuple):
+    """New links of a large fan-out: rows of some columns, and other columns that are the same for all."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    same: dict[str, int]
+
+
 @dataclass
 class Pending:
     """What the current transaction has changed and not written yet."""
 
-    new_links: list[tuple[Any, ...]] = field(default_factory=list)
+    new_links: list[NewLinks] = field(default_factory=list)
     links: dict[int, LinkRecord] = field(default_factory=dict)
     positions: dict[int, PositionRecord] = field(default_factory=dict)
     accounts: set[int] = field(default_factory=set)
@@ -309,9 +317,9 @@ class Desk:
         self.memory.links_held += 1
         self._pending.links[link.id] = link
 
-    def add_rows(self, master_order: int, rows: list[tuple[Any, ...]]) -> None:
+    def add_rows(self, master_order: int, new: NewLinks) -> None:
         """New links of a large fan-out, written as they are; memory loads the order's links when they are asked for."""
-        self._pending.new_links += rows
+        self._pending.new_links.append(new)
         self.memory.links_held -= len(self.memory.fans.pop(master_order, {}))
 
     def changed_link(self, link: LinkRecord) -> None:
@@ -347,7 +355,8 @@ class Desk:
         """Writes what has changed. At the end of each transaction, and before anything is loaded in the midst of one."""
         pending, self._pending = self._pending, Pending()
         session = self.session
-        await store.write_rows(session, Link, pending.new_links)
+        for new in pending.new_links:
+            await store.insert_rows(session, Link, *new)
         await store.write_rows(session, Link, [link_row(link) for link in pending.links.values()], replace=True)
         await store.write_rows(session, Position, [position_row(position) for position in pending.positions.values()], replace=True)
         await store.write_rows(session, Account, [self._account_row(login) for login in sorted(pending.accounts)], replace=True)

@@ -21,10 +21,10 @@ from executor.amounts import amount
 from executor.bulk import REASONS, Table, decide_all, standings
 from executor.columns import A, Columns, Integers, Places, S
 from executor.decide import Decision, decide, pending_kind
-from executor.desk import Desk, Fan
+from executor.desk import Desk, Fan, NewLinks
 from executor.encoded import encoded
 from executor.links import STATES
-from executor.records import POSITION, LinkRecord, PositionRecord
+from executor.records import POSITION, PositionRecord, new_link
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 
 FEW = 12
@@ -74,12 +74,12 @@ async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool
     ] if fan else list(range(first, first + len(places)))  # fmt: skip
     _emit_orders(work, position, ids, lanes)
     _emit_links(work, position, ids, lanes, shared_inputs(signal, table.terms, desk.policy))
-    rows = link_rows(position, ids, lanes, desk.now)
+    rows, same = link_rows(position, ids, lanes, desk.now), same_for_all(position, desk.now)
     if fan or len(rows) <= KEPT_IN_MEMORY:
         for row in rows:
-            desk.add_link(LinkRecord(*row))
+            desk.add_link(new_link(same | dict(zip(LINK_COLUMNS, row, strict=True))))
     else:
-        desk.add_rows(position.order, rows)
+        desk.add_rows(position.order, NewLinks(LINK_COLUMNS, rows, same))
 
 
 def decided(desk: Desk, signal: Signal, table: Table, columns: Columns, places: Places) -> Lanes:
@@ -198,20 +198,38 @@ def shared_inputs(signal: Signal, table: Sequence[Terms], policy: Policy) -> str
     ).decode()
 
 
+LINK_COLUMNS = (
+    "id", "subscription", "follower_login", "state", "phase", "reason", "kind", "symbol", "side", "volume", "target", "want_sl", "want_tp",
+    "worst", "sent_ms",
+)  # fmt: skip
+"""What differs between the new links of a fan-out; the rest is the same for all of them, or not set yet."""
+
+
 def link_rows(position: PositionRecord, ids: list[int], lanes: Lanes, now: int) -> list[tuple[Any, ...]]:
-    """The new links as rows of their table."""
+    """The new links as rows of LINK_COLUMNS."""
     copied = links.OPENING if position.kind == POSITION else links.PENDING
-    active, skipped = int(STATES[copied]), int(STATES[links.SKIPPED])
-    login, order, kind, m, version = position.login, position.order, position.kind, position.volume, position.version
+    active, skipped, kind = int(STATES[copied]), int(STATES[links.SKIPPED]), position.kind
     return [
-        (
-            link, subscription, login, order, follower, 0, skipped if reason else active, links.SKIPPED if reason else copied, reason,
-            kind, symbol, side, volume, 0, volume, m, m, 0, 0, 0, sl, tp, worst, version, 0, 0, "", 0, 0 if reason else now, 0, now, now,
-        )
+        (link, subscription, follower, skipped, links.SKIPPED, reason, kind, symbol, side, volume, volume, sl, tp, worst, 0)
+        if reason
+        else (link, subscription, follower, active, copied, "", kind, symbol, side, volume, volume, sl, tp, worst, now)
         for link, (subscription, follower, symbol, reason, side, volume, sl, tp, worst, _) in zip(
             ids, zip(*lanes, strict=True), strict=True
         )
-    ]  # fmt: skip
+    ]
+
+
+def same_for_all(position: PositionRecord, now: int) -> dict[str, int]:
+    """The other columns of a fan-out's new links that are set."""
+    return {
+        "master_login": position.login,
+        "master_order": position.order,
+        "master_volume": position.volume,
+        "master_now": position.volume,
+        "seen_version": position.version,
+        "created_ms": now,
+        "updated_ms": now,
+    }
 
 
 def _emit_links(work: Work, position: PositionRecord, ids: list[int], lanes: Lanes, shared: str) -> None:
@@ -233,23 +251,7 @@ def _emit_links(work: Work, position: PositionRecord, ids: list[int], lanes: Lan
 def _emit_orders(work: Work, position: PositionRecord, ids: list[int], lanes: Lanes) -> None:
     """The orders of a fan-out: one table for each symbol (and kind) that the followers trade, 500 rows an entry."""
     order: dict[str, Any] = {"master_order": position.order, "master_login": position.login}
-    price, limit_price = text(position.price), text(position.limit_price)
-    tables: dict[tuple[str, str], list[str]] = {}
-    each = zip(
-        ids, lanes.subscriptions, lanes.logins, lanes.symbols, lanes.reasons, lanes.sides, lanes.volumes, lanes.sl, lanes.tp, lanes.worst,
-        strict=True,
-    )  # fmt: skip
-    for link, subscription, login, symbol, reason, side, volume, sl, tp, worst in each:
-        if reason:
-            continue
-        if position.kind == POSITION:
-            key, kind = f'"{text(sl)}","{text(tp)}",{subscription},"{text(worst)}",0', ""
-        else:
-            key, kind = (
-                f'"{price}","{limit_price}","{text(sl)}","{text(tp)}",{subscription}',
-                pending_kind(position.kind, side != position.side),
-            )
-        tables.setdefault((symbol, kind), []).append(f'[{link},{login},"{side}",{volume},{key}]')
+    price, tables = text(position.price), _order_rows(position, ids, lanes)
     for (symbol, kind), rows in tables.items():
         for start in range(0, len(rows), ROWS_PER_ENTRY):
             part = rows[start : start + ROWS_PER_ENTRY]
@@ -258,6 +260,33 @@ def _emit_orders(work: Work, position: PositionRecord, ids: list[int], lanes: La
                 work.emit(orders_topic.TOPIC, placing)
             else:
                 work.emit(orders_topic.TOPIC, encoded(OpenCopies, part, **order, symbol=symbol, price=price))
+
+
+def _order_rows(position: PositionRecord, ids: list[int], lanes: Lanes) -> dict[tuple[str, str], list[str]]:
+    """Each copy's order as JSON, by symbol and kind of pending order (empty: at market)."""
+    market = position.kind == POSITION
+    prices = "" if market else f'"{text(position.price)}","{text(position.limit_price)}",'
+    each = list(
+        zip(lanes.reasons, ids, lanes.logins, lanes.sides, lanes.volumes, lanes.sl, lanes.tp, lanes.subscriptions, lanes.worst, strict=True)
+    )
+    # What stands before and after the numbers is the same for nearly all rows: made once for each combination that there is.
+    ends = {worst: f',"{text(worst)}",0]' if market else "]" for worst in set(lanes.worst)}
+    stops = {(sl, tp): f'{prices}"{text(sl)}","{text(tp)}",' for sl, tp in set(zip(lanes.sl, lanes.tp, strict=True))}
+    rows = [
+        "" if reason else f'[{link},{login},"{side}",{volume},{stops[sl, tp]}{subscription}{ends[worst]}'
+        for reason, link, login, side, volume, sl, tp, subscription, worst in each
+    ]
+    kinds = {side: "" if market else pending_kind(position.kind, int(side != position.side)) for side in set(lanes.sides)}
+    keys = set(zip(lanes.symbols, lanes.sides, strict=True))
+    if len({(symbol, kinds[side]) for symbol, side in keys}) == 1:
+        symbol, side = next(iter(keys))
+        made = [row for row in rows if row]
+        return {(symbol, kinds[side]): made} if made else {}
+    tables: dict[tuple[str, str], list[str]] = {}
+    for symbol, side, row in zip(lanes.symbols, lanes.sides, rows, strict=True):
+        if row:
+            tables.setdefault((symbol, kinds[side]), []).append(row)
+    return tables
 
 
 @lru_cache(maxsize=4096)

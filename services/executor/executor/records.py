@@ -88,6 +88,14 @@ def _row_of(record: type[Any]) -> Any:
 
 
 link_row = _row_of(LinkRecord)
+_UNSET: dict[str, Any] = {field.name: 0 if field.type is int else "" for field in fields(LinkRecord)}
+
+
+def new_link(values: dict[str, Any]) -> LinkRecord:
+    """A link with these fields; the others are not set yet (0 or empty, as in the table)."""
+    return LinkRecord(**(_UNSET | values))
+
+
 position_row = _row_of(PositionRecord)
 
 assert columns_of(Link) == tuple(field.name for field in fields(LinkRecord))
