@@ -110,5 +110,7 @@ async def test_1500_requests_that_are_nearly_right(world: GatewayWorld) -> None:
     await world.restart()
     async with world.venue.transaction() as (book, _):
         assert {login: (book.standing(account), len(account.positions)) for login, account in book.accounts.items()} == accounts
-    assert await world.tables() == before
+    told = {"log_outbox", "log_counter"}  # symbols are told at every start
+    after = await world.tables()
+    assert {name: after[name] for name in after.keys() - told} == {name: before[name] for name in before.keys() - told}
     assert before["dead_letter"] == []

@@ -89,12 +89,13 @@ class GatewayWorld:
         async with self.store.work() as work:
             await self.handlers[topic](Received(topic, self.number, "test", self.now, events, lost), work)
 
-    async def told(self) -> list[Any]:
-        """What was told on trade.push since the last time, event by event."""
+    async def told(self, *, symbols: bool = False) -> list[Any]:
+        """What was told on trade.push since the last time, event by event; of symbols and their prices only when asked."""
         async with self.store.read() as session:
             entries = await outbox.kept(session, "trade.push", self.read_upto + 1, 10_000)
         self.read_upto = entries[-1].number if entries else self.read_upto
-        return [TRADE_EVENTS.validate_python(event) for entry in entries for event in json.loads(entry.payload)["events"]]
+        events = [TRADE_EVENTS.validate_python(event) for entry in entries for event in json.loads(entry.payload)["events"]]
+        return [event for event in events if symbols or event.type != "symbol.changed"]
 
     async def told_rows(self) -> dict[str, list[Any]]:
         """The rows told since the last time, by event type."""

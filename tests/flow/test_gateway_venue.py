@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway.decide import Quote
+from gateway.paper import orders as venue_orders
 from gateway.paper.feed import Feed
 from gateway.paper.venue import prices_of
 from gateway.settings import GatewaySettings
@@ -247,6 +249,12 @@ async def test_a_pending_order_expires(world: GatewayWorld) -> None:
 # What it tells from time to time
 
 
+async def feed(world: GatewayWorld, bid: str) -> None:
+    """A price as the feed sets it: told to nobody by itself."""
+    async with world.venue.transaction(lazy=True) as (book, _):
+        venue_orders.set_price(book, "GBPUSD", Quote(D(bid), D(bid) + D("0.0001")))
+
+
 async def test_accounts_whose_equity_moved_are_reported_in_one_table(world: GatewayWorld) -> None:
     first, second, idle = await world.accounts(3)
     await world.order(first)
@@ -256,10 +264,10 @@ async def test_accounts_whose_equity_moved_are_reported_in_one_table(world: Gate
     world.now += 2_000
     await world.venue.look()
     assert await world.told() == []  # no price moved
-    await world.price("1.5765", "1.5766")
+    await feed(world, "1.5765")
     await world.venue.look()
     assert [event.type for event in await world.told()] == ["account.changed"]
-    await world.price("1.5766", "1.5767")
+    await feed(world, "1.5766")
     await world.told()
     world.now += 1_999
     await world.venue.look()
@@ -278,7 +286,7 @@ async def test_the_report_is_as_often_as_the_setting_says(monkeypatch: pytest.Mo
     login = (await world.accounts(1))[0]
     await world.order(login)
     await world.venue.look()
-    await world.price("1.5766", "1.5767")
+    await feed(world, "1.5766")
     await world.told()
     world.now += 500
     await world.venue.look()
@@ -292,7 +300,7 @@ async def test_a_snapshot_is_everything_that_is(world: GatewayWorld) -> None:
     await world.told()
     async with world.store.work() as work:
         await world.venue.snapshot(work)
-    symbols, changed, of_first, of_second = await world.told()
+    symbols, changed, of_first, of_second = await world.told(symbols=True)
     assert [row.symbol for row in symbols.rows] == list(world.symbols)
     assert [(row.login, row.positions) for row in changed.rows] == [(first, 1), (second, 0), (idle, 0)]
     assert [(row.order, row.volume, row.sl) for row in of_first.rows] == [(position, 10, D("1.5"))]
@@ -313,18 +321,44 @@ async def test_a_large_account_is_told_in_several_events(world: GatewayWorld) ->
     assert len({row.order for event in held for row in event.rows}) == 1_200
 
 
-async def test_symbols_are_told_at_the_first_start_and_when_they_change(tmp_path: Path) -> None:
+async def test_symbols_are_told_at_every_start_with_the_price_that_they_have(tmp_path: Path) -> None:
     async with gateway_world(tmp_path) as world:
-        (told,) = await world.told()
+        (told,) = await world.told(symbols=True)
         assert (told.type, len(told.rows)) == ("symbol.changed", 5)
         await world.price("1.6", "1.6001")
+        await world.told(symbols=True)
         await world.restart()
-        assert await world.told() == []
+        (told,) = await world.told(symbols=True)
+        assert {row.symbol: row.bid for row in told.rows}["GBPUSD"] == D("1.6")
         read_upto = world.read_upto
     async with gateway_world(tmp_path, GBPUSD={"commission": 3}) as world:
         world.read_upto = read_upto
-        (told,) = await world.told()
-        assert [(row.symbol, row.commission, row.bid) for row in told.rows] == [("GBPUSD", 3, D("1.6"))]  # the price goes on
+        (told,) = await world.told(symbols=True)
+        assert {row.symbol: (row.commission, row.bid) for row in told.rows}["GBPUSD"] == (3, D("1.6"))
+
+
+async def test_a_price_set_by_hand_is_told_at_once_with_the_accounts_that_it_moves(world: GatewayWorld) -> None:
+    holder, _idle = await world.accounts(2)
+    await world.order(holder)
+    await world.told(symbols=True)
+    await world.price("1.5766", "1.5767")
+    symbol, accounts = await world.told(symbols=True)
+    assert [(row.symbol, row.bid) for row in symbol.rows] == [("GBPUSD", D("1.5766"))]
+    # bought at 1.57570, worth 1.57660: 10,000 x 0.0009 = 9.00
+    assert [(row.login, row.equity) for row in accounts.rows] == [(holder, 10_009)]
+
+
+async def test_a_price_that_the_feed_moves_is_told_now_and_then(world: GatewayWorld) -> None:
+    await world.told(symbols=True)
+    world.now += 9_000
+    await feed(world, "1.60")
+    world.now += 999
+    await feed(world, "1.61")
+    assert await world.told(symbols=True) == []
+    world.now += 1_001
+    await feed(world, "1.62")
+    (told,) = await world.told(symbols=True)
+    assert [(row.symbol, row.bid) for row in told.rows] == [("GBPUSD", D("1.62"))]
 
 
 async def test_prices_to_publish_are_those_that_moved(world: GatewayWorld) -> None:

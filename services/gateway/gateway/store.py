@@ -148,14 +148,13 @@ class AnswerRecord(Base, table=True):
 
 
 class PriceRecord(Base, table=True):
-    """A symbol's last price, and its settings as they were last told."""
+    """A symbol's last price."""
 
     __tablename__ = "price"
     symbol: str = _text(32, primary=True)
     bid: Decimal = _amount()
     ask: Decimal = _amount()
     changed_ms: int = _big()
-    settings: str = Field(sa_type=Text)
 
 
 class HaltRecord(Base, table=True):
@@ -257,17 +256,11 @@ async def history(session: AsyncSession, login: int) -> tuple[list[Deal], list[O
     return [Deal(**row._mapping) for row in deals], [Operation(**row._mapping) for row in operations]
 
 
-async def told_settings(session: AsyncSession) -> dict[str, str]:
-    """Each symbol's settings as they were last told."""
-    return {row.symbol: row.settings for row in await session.execute(select(PRICE.c.symbol, PRICE.c.settings))}
-
-
-async def save_settings(session: AsyncSession, market: Market, name: str, settings: str) -> None:
-    """Keeps a symbol's settings and, for a new one, its first price."""
-    quote = market.quotes[name]
-    values = {"symbol": name, "bid": quote.bid, "ask": quote.ask, "changed_ms": market.changed_ms[name], "settings": settings}
-    statement = upsert(session, PRICE).values(values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["symbol"], set_={"settings": settings}))
+async def keep_first_prices(session: AsyncSession, market: Market) -> None:
+    """Keeps the first price of symbols that are new."""
+    for name, quote in market.quotes.items():
+        values = {"symbol": name, "bid": quote.bid, "ask": quote.ask, "changed_ms": market.changed_ms[name]}
+        await session.execute(upsert(session, PRICE).values(values).on_conflict_do_nothing(index_elements=["symbol"]))
 
 
 async def _put_accounts(session: AsyncSession, book: Book, changed: Mapping[int, bool]) -> None:

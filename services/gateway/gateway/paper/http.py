@@ -171,10 +171,15 @@ class Door:
         return answer(_done(done))
 
     async def price(self, request: Request, symbol: str) -> Response:
-        """Sets a price and does what it sets off. The feed leaves the symbol alone from then on, until the next start."""
+        """Sets a price and does what it sets off. The feed leaves the symbol alone from then on, until the next start.
+
+        Accounts whose equity it moves are told at once: the next trade is sized on what they have now.
+        """
         want = await body_of(request, PriceBody)
         async with self._venue.transaction() as (book, _):
             done = _set_price(book, symbol, Quote(want.bid, want.ask))
+            for login in () if isinstance(done, Refused) else book.moved_accounts():
+                book.told.touch(login)
         if not isinstance(done, Refused):
             self._venue.paused.add(symbol)
         return answer(_done(done))

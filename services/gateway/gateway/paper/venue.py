@@ -25,7 +25,7 @@ from gateway.paper import balances, copies, orders
 from gateway.paper.book import Book
 from gateway.paper.market import Symbol
 from gateway.paper.records import Account, Changes, HaltState
-from gateway.paper.told import Told, row_json
+from gateway.paper.told import Told
 from gateway.venue import CopyTable
 
 log = structlog.get_logger()
@@ -35,6 +35,8 @@ PRICES_AGAIN_S = 2.0
 """Prices may be lost, and a service may have started since: all of them are told again so often."""
 PRICES_KEPT_MS = 1000
 """A price that only the feed has moved is written at most so often."""
+PRICES_TOLD_MS = 10_000
+"""And told on the numbered topic at most so often; one that was set by hand is told with what it sets off."""
 
 
 class PaperVenue:
@@ -52,6 +54,8 @@ class PaperVenue:
         self._moved: set[str] = set(symbols)
         self._unkept: set[str] = set()
         self._kept_at = 0
+        self._untold: set[str] = set()
+        self._told_at = 0
         self._wake = asyncio.Event()
 
     # The book inside a transaction
@@ -76,9 +80,18 @@ class PaperVenue:
             changes.prices |= self._unkept
             self._unkept = set()
             self._kept_at = work.now
+        self._untold |= changes.prices
+        if not lazy or work.now - self._told_at >= PRICES_TOLD_MS:
+            self._tell_symbols(work, book, self._untold)
         for event in told.events(book.account_row):
             work.emit(TOPIC, event)
         await tables.save(work.session, book, changes)
+
+    def _tell_symbols(self, work: Work, book: Book, names: set[str]) -> None:
+        """`market.price` may be lost: who starts later knows prices from the numbered topic, and none is older there than this."""
+        if names:
+            work.emit(TOPIC, SymbolsChanged.of([book.market.row(name) for name in sorted(names)]))
+            self._untold, self._told_at = set(), work.now
 
     @asynccontextmanager
     async def transaction(self, lazy: bool = False) -> AsyncIterator[tuple[Book, Work]]:
@@ -143,18 +156,10 @@ class PaperVenue:
     # What it does by itself
 
     async def prepare(self) -> None:
-        """At start: tells symbols that are new or whose settings are not those that were told last."""
+        """At start: tells every symbol as it is now, its price included."""
         async with self.transaction() as (book, work):
-            told = await tables.told_settings(work.session)
-            changed = []
-            for name in book.market.symbols:
-                row = book.market.row(name)
-                settings = row_json(row[:-2])
-                if told.get(name) != settings:
-                    await tables.save_settings(work.session, book.market, name, settings)
-                    changed.append(row)
-            if changed:
-                work.emit(TOPIC, SymbolsChanged.of(changed))
+            await tables.keep_first_prices(work.session, book.market)
+            self._tell_symbols(work, book, set(book.market.symbols))
 
     async def tend(self) -> None:
         """For ever: lets time pass, and reports accounts whose equity moved."""

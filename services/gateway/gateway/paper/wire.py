@@ -81,7 +81,7 @@ class NewAccount(Body):
 
 class BalanceBody(Body):
     amount: Annotated[Number, Field(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
-    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = "TR_REASON_DEPOSIT"
+    reason: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")] = "TR_REASON_DEPOSIT"
 
 
 class NewOrder(Body):

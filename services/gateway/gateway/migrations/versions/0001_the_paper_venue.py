@@ -172,7 +172,6 @@ def upgrade() -> None:
         sa.Column("bid", engine.ExactDecimal(length=80), nullable=False),
         sa.Column("ask", engine.ExactDecimal(length=80), nullable=False),
         sa.Column("changed_ms", sa.BigInteger(), nullable=False),
-        sa.Column("settings", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("symbol"),
     )
     op.create_table(
