@@ -75,7 +75,10 @@ ClosePolicy = Literal["detach", "close"]
 
 
 class RewardRule(BaseModel):
-    """What a reward model takes: its billing periods (the first is the default) and which figure it needs."""
+    """What a reward model takes: its billing periods (the first is the default), which figure it needs, and which options it has.
+
+    `figure_or` is a figure that may be given in place of the usual one, never beside it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,6 +86,8 @@ class RewardRule(BaseModel):
     billing_required: bool
     figure: Literal["fee_amount", "fee_percent"]
     hwm: bool
+    figure_or: Literal["", "fee_amount", "fee_percent"] = ""
+    options: tuple[Literal["hwm_basis", "netting", "rebate_sides", "fee_cap"], ...] = ()
 
 
 REWARD_MATRIX: dict[RewardType, RewardRule] = {
@@ -90,13 +95,25 @@ REWARD_MATRIX: dict[RewardType, RewardRule] = {
         billing_periods=("monthly", "weekly", "one_time"), billing_required=True, figure="fee_amount", hwm=False
     ),
     RewardType.PERFORMANCE_FEE_HWM: RewardRule(
-        billing_periods=("monthly", "quarterly"), billing_required=True, figure="fee_percent", hwm=True
+        billing_periods=("monthly", "quarterly"),
+        billing_required=True,
+        figure="fee_percent",
+        hwm=True,
+        options=("hwm_basis", "fee_cap"),
     ),
     RewardType.VOLUME_REBATE: RewardRule(
-        billing_periods=("daily", "weekly", "monthly"), billing_required=True, figure="fee_amount", hwm=False
+        billing_periods=("daily", "weekly", "monthly"),
+        billing_required=True,
+        figure="fee_amount",
+        hwm=False,
+        options=("rebate_sides", "fee_cap"),
     ),
-    RewardType.PROFIT_SHARE_PER_TRADE: RewardRule(billing_periods=("per_trade",), billing_required=False, figure="fee_percent", hwm=False),
-    RewardType.MANAGEMENT_FEE: RewardRule(billing_periods=("monthly", "quarterly"), billing_required=True, figure="fee_amount", hwm=False),
+    RewardType.PROFIT_SHARE_PER_TRADE: RewardRule(
+        billing_periods=("per_trade",), billing_required=False, figure="fee_percent", hwm=False, options=("netting",)
+    ),
+    RewardType.MANAGEMENT_FEE: RewardRule(
+        billing_periods=("monthly", "quarterly"), billing_required=True, figure="fee_amount", hwm=False, figure_or="fee_percent"
+    ),
 }
 """The reward form (specification 2): the one place that says which fields go with which reward model."""
 
