@@ -1,5 +1,7 @@
 """The client REST door: specifications 1, 2 and 4, with their examples, ownership rules and error codes."""
 
+import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +10,7 @@ from api import flow
 from shared.contracts.links import LinkRow, LinksChanged, LinkState
 from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
 from shared.contracts.stats import StatsChanged, StatsRow
+from shared.contracts.trades import ClosedRow, PositionsClosed
 
 from tests.api.world import ALICE, BOB, BOB_LOGIN, DEMO_LOGIN, EVE, FOLLOWER_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, PERFORMANCE, World
 
@@ -389,6 +392,34 @@ async def test_a_new_policy_is_a_new_version(world: World) -> None:
     assert versions == [("reward_policy", 1), ("reward_policy", 2)]
 
 
+async def test_options_of_a_policy_are_kept_and_told(world: World) -> None:
+    await world.pair()
+
+    async def put(**policy: Any) -> Any:
+        return (await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": policy}))["reward_policy"]
+
+    navs = await put(reward_type=1, fee_percent=20, hwm_basis="nav_per_share", fee_cap=250.5)
+    assert (navs["hwm_basis"], navs["fee_cap"]) == ("nav_per_share", 250.5)
+    assert (await put(reward_type=3, fee_percent=10, netting="weekly"))["netting"] == "weekly"
+    assert (await put(reward_type=2, fee_amount=3, rebate_sides="open"))["rebate_sides"] == "open"
+    managed = await put(reward_type=4, fee_percent=2, billing_period="quarterly")
+    assert (managed["fee_amount"], managed["fee_percent"], managed["rebate_sides"]) == (0, 2, "both")
+    kept = [json.loads(row["state"]) for row in await world.rows("version WHERE noun = 'reward_policy' ORDER BY version")]
+    told = [event["policy"] for event in await world.config_events() if event["type"] == "policy.saved"]
+    assert told == kept
+    assert [state["hwm_basis"] for state in kept] == ["", "nav_per_share", "", "", ""]
+    assert [(state["netting"], state["rebate_sides"]) for state in kept[2:]] == [("weekly", "both"), ("none", "open"), ("none", "both")]
+    assert [Decimal(state["fee_cap"]) for state in kept[:2]] == [0, Decimal("250.5")]
+    for wrong in (
+        {"reward_type": 4, "fee_percent": 2, "fee_amount": 5},
+        {"reward_type": 4},
+        {"reward_type": 4, "fee_amount": 5, "fee_cap": 1},
+        {"reward_type": 0, "fee_amount": 5, "netting": "weekly"},
+        {"reward_type": 1, "fee_percent": 5, "hwm_basis": "period"},
+    ):
+        await refused(world, 400, "INVALID_REWARD_POLICY", ALICE, "PUT", "/copytrade/master/1", {"reward_policy": wrong})
+
+
 async def test_deletes_with_active_links_need_a_close_policy(world: World) -> None:
     await world.pair()
     await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
@@ -582,6 +613,45 @@ async def test_rewards(world: World) -> None:
         assert (row["period_from"], row["base_amount"], row["fee_amount"], row["state"]) == (1778159940, 25.12345679, 5.02, 2)
         assert (row["payout_order"], row["failure_reason"]) == (78, "")
     assert (await world.good(EVE, "GET", "/copytrade/rewards"))["count"] == 0
+
+
+LISTED = (
+    *("masters", "my", "subscriptions", "trade-links", "trade-links?format=objects", "rewards", "rewards?format=objects"),
+    *("subscription/1/history", "master/stats?login=100001", "master/trades?login=100001", "master/followers?login=100001", "halts"),
+)
+
+
+def texts(value: Any) -> list[str]:
+    """Every text in an answer."""
+    if isinstance(value, dict):
+        return [text for part in value.values() for text in texts(part)]
+    return [text for part in value for text in texts(part)] if isinstance(value, list) else [value] * isinstance(value, str)
+
+
+async def test_amounts_are_json_numbers_without_their_scale(world: World) -> None:
+    """11100 is answered as 11100 and 0.5 as 0.5, wherever it comes from: not as "11100.00000000", not as 11100.0."""
+    await world.pair()
+    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION | {"risk_multiplier": 0.5})
+    await world.good(BOB, "PUT", "/copytrade/subscription/1", {"daily_loss_percent": 12.5})
+    charged = (Decimal("11100.00000000"), Decimal("2220.00"), "USD", AccrualState.PAID, NOW_MS, NOW_MS, MASTER_LOGIN, Decimal("2220.00"))
+    row = AccrualRow(31, 1, MASTER_LOGIN, BOB_LOGIN, 3, 0, NOW_MS, *charged, "USD", 1, 1, 1, 1, 1, "", "profit_share/1", "{}")
+    await world.told(flow.on_rewards, AccrualsChanged.of([row]))
+    await world.told(flow.on_links, links(link(1, price=Decimal("11100.00000000"), sl=Decimal("11000.50000000"))))
+    await world.told(flow.on_stats, StatsChanged.of([stats("30D", 30, pnl=Decimal("11100.00000000"))]))
+    amounts = (Decimal("1.50000"), Decimal("1.60000"), Decimal("100.50"), Decimal("-1.00"), Decimal(0))
+    told = ("TR_REASON_CLIENT", "", "", 1000, 2000)
+    deal = ClosedRow(1, 2, MASTER_LOGIN, "GBPUSD", "buy", 40, 40, 0, *amounts, *told)
+    await world.told(flow.on_trades, PositionsClosed.of([deal]))
+    answers = {path: (await world.call(BOB, "GET", f"/copytrade/{path}")).text for path in LISTED}
+    for path, answer in answers.items():
+        assert [text for text in texts(json.loads(answer)) if re.fullmatch(r"-?\d+\.\d+", text)] == [], path
+        assert not re.search(r"\d\.0+[,}\]]", answer), path
+    for path in ("trade-links", "rewards", "masters"):
+        assert re.search(r"[:,]11100[,}\]]", answers[path]), path
+    assert ",11000.5," in answers["trade-links"]
+    assert ",100.5," in answers["master/trades?login=100001"]
+    assert [row["settings"]["risk_multiplier"] for row in json.loads(answers["subscription/1/history"])["rows"]] == [0.5, 0.5]
+    assert json.loads(answers["subscription/1/history"])["rows"][1]["settings"]["daily_loss_percent"] == 12.5
 
 
 async def test_doors_that_are_not_there(world: World) -> None:

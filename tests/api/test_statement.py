@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from api import flow, periods
@@ -132,7 +133,7 @@ async def test_a_statement_follows_the_brokers_calendar(tmp_path: Path) -> None:
 
 def test_periods_are_those_of_the_calendar() -> None:
     utc = Settings().broker_timezone
-    zone = periods.ZoneInfo(utc)
+    zone = ZoneInfo(utc)
     day = 86_400_000
     assert periods.span("2026-05", zone) == (MAY, JUNE)
     assert periods.span("2026-Q2", zone) == (MAY - 30 * day, JULY)
@@ -144,7 +145,7 @@ def test_periods_are_those_of_the_calendar() -> None:
 
 @given(st.from_regex(periods.PATTERN, fullmatch=True))
 def test_whatever_looks_like_a_period_is_one_or_refused(period: str) -> None:
-    zone = periods.ZoneInfo("Europe/Berlin")
+    zone = ZoneInfo("Europe/Berlin")
     start, end = 0, 1
     with contextlib.suppress(Refused):
         start, end = periods.span(period, zone)
@@ -153,18 +154,36 @@ def test_whatever_looks_like_a_period_is_one_or_refused(period: str) -> None:
 
 async def test_a_decision_is_explained_to_its_parties(world: World) -> None:
     await world.pair()
-    signal = {"login": MASTER_LOGIN, "order": 1001, "side": "buy", "volume": 20, "symbol": "GBPUSD", "price": 158_013_000, "sl": 0, "tp": 0}
+    signal: dict[str, Any] = {
+        "login": MASTER_LOGIN,
+        "order": 1001,
+        "side": "buy",
+        "volume": 20,
+        "symbol": "GBPUSD",
+        "price": 158_013_000,
+        "sl": 0,
+        "tp": 0,
+    }
     signal |= {"opened_ms": 1000, "now": 1100, "equity": 10**12, "balance": 10**12, "asked": 0, "pending": 0}
-    terms = {"symbol": "GBPUSD", "step": 1, "smallest": 1, "largest": 1000, "norm_num": 1, "norm_den": 1, "fx_num": 1, "fx_den": 1}
+    terms: dict[str, Any] = {
+        "symbol": "GBPUSD",
+        "step": 1,
+        "smallest": 1,
+        "largest": 1000,
+        "norm_num": 1,
+        "norm_den": 1,
+        "fx_num": 1,
+        "fx_den": 1,
+    }
     rules = {"version": 2, "volume_mode": 1, "risk_multiplier": 5 * 10**7, "max_volume": 0, "min_volume": 0, "raise_to_min": 0}
     rules |= {"reverse_direction": 0, "allocation_percent": 10**10, "ratio_multiplier": 10**8}
     standing = {"known": 1, "equity": 123_456 * 10**6, "balance": 10**11, "free_margin": 10**11, "leverage": 100, "positions": 0}
     standing |= {"copies": 0, "updated_ms": 1000}
     result = {"reason": "", "side": "buy", "volume": 10, "sl": 0, "tp": 0, "worst": 0, "wanted": 10_000}
-    parts = {"rules": rules, "standing": standing, "result": result}
-    common = {"unit": "1e-8", "signal": signal, "terms": [terms], "policy": {}}
+    parts: dict[str, dict[str, Any]] = {"rules": rules, "standing": standing, "result": result}
+    common: dict[str, Any] = {"unit": "1e-8", "signal": signal, "terms": [terms], "policy": {}}
     common |= {"structure": {name: list(part) for name, part in parts.items()}}
-    own = {"terms": 0} | {name: list(part.values()) for name, part in parts.items()}
+    own: dict[str, Any] = {"terms": 0} | {name: list(part.values()) for name, part in parts.items()}
     made = links(link_row(1, phase="opening", inputs=json.dumps(own)), link_row(2, inputs=json.dumps(own)))
     await world.told(flow.on_links, made.model_copy(update={"inputs": json.dumps(common)}))
     await world.told(flow.on_links, links(link_row(1)))  # told again without its inputs: they stay

@@ -12,6 +12,7 @@ from executor.terms import Policy, Rules, Signal, Standing, Terms
 from lockstep.main import app
 from lockstep.stack import Home
 from shared.explain import REASONS, Decided, explain, in_words
+from shared.symbols import BUY
 from typer.testing import CliRunner
 
 from tests.api.test_client import link, links
@@ -119,7 +120,7 @@ def test_every_reason_of_the_executor_has_words() -> None:
     def codes(module: Any) -> set[str]:
         return {value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
 
-    assert (codes(limits) | codes(sizing)) - {limits.BUY} <= REASONS.keys()
+    assert (codes(limits) | codes(sizing)) - {BUY} <= REASONS.keys()
     assert in_words("SOMETHING_NEW") == "SOMETHING_NEW"
 
 

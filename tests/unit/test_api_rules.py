@@ -11,6 +11,7 @@ from api.errors import Refused
 from api.intake import parse_json
 from hypothesis import given
 from hypothesis import strategies as st
+from shared.contracts.config import RewardType
 
 D = Decimal
 
@@ -25,6 +26,7 @@ D = Decimal
         (2, {"fee_amount": D(3), "fee_percent": D(0), "hwm_enabled": 0}, (2, "daily", D(3), D(0), 0)),
         (3, {"fee_percent": D("12.5")}, (3, "per_trade", D(0), D("12.5"), 0)),
         (4, {"fee_amount": D(9), "billing_period": "quarterly"}, (4, "quarterly", D(9), D(0), 0)),
+        (4, {"fee_percent": D(2)}, (4, "monthly", D(0), D(2), 0)),
     ],
 )
 def test_the_reward_form(kind: int, given_: dict[str, Any], terms: tuple[Any, ...]) -> None:
@@ -42,7 +44,8 @@ def test_the_reward_form(kind: int, given_: dict[str, Any], terms: tuple[Any, ..
         (1, {"fee_percent": D(1), "billing_period": "weekly"}),
         (2, {"fee_amount": D(1), "billing_period": "quarterly"}),
         (3, {"fee_percent": D(1), "hwm_enabled": 1}),
-        (4, {"fee_percent": D(1)}),
+        (4, {"fee_percent": D(1), "fee_amount": D(1)}),
+        (4, {}),
     ],
 )
 def test_what_the_reward_form_refuses(kind: int, given_: dict[str, Any]) -> None:
@@ -50,6 +53,27 @@ def test_what_the_reward_form_refuses(kind: int, given_: dict[str, Any]) -> None
     found = decide.reward_terms(kind, **fields)
     assert isinstance(found, Refusal)
     assert found.code == "INVALID_REWARD_POLICY"
+
+
+OPTIONS: dict[str, Any] = {"hwm_basis": "", "netting": "none", "rebate_sides": "both", "fee_cap": D(0)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "hwm", "given_", "fits"),
+    [
+        *[(kind, int(kind == 1), {}, True) for kind in range(5)],
+        *[(kind, int(kind == 1), {"fee_cap": D(5)}, kind in {1, 2}) for kind in range(5)],
+        *[(kind, int(kind == 1), {"netting": "weekly"}, kind == 3) for kind in range(5)],
+        *[(kind, int(kind == 1), {"rebate_sides": "open"}, kind == 2) for kind in range(5)],
+        *[(kind, int(kind == 1), {"hwm_basis": "nav_per_share"}, kind == 1) for kind in range(5)],
+        (1, 0, {"hwm_basis": "cumulative"}, False),
+        (1, 1, {"hwm_basis": "period"}, False),
+        (1, 0, {"hwm_basis": "period"}, True),
+    ],
+)
+def test_which_reward_model_has_which_option(kind: int, hwm: int, given_: dict[str, Any], fits: bool) -> None:
+    terms = Terms(RewardType(kind), "monthly", D(0), D(0), hwm)
+    assert (decide.reward_options(terms, OPTIONS | given_) is None) == fits
 
 
 def test_allocations_count_once_any_is_set() -> None:

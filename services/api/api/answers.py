@@ -11,7 +11,9 @@ from api.store import ApiKey, Follower, Halt, Master, RewardPolicy, Subscription
 from api.tables import Base, Kind, kind_of
 from api.views import RENAMED, Source
 
-TYPES: dict[Kind, type] = {"int": int, "number": float, "text": str}
+Number = int | float
+"""A whole number stays one: `10`, not `10.0`."""
+TYPES: dict[Kind, Any] = {"int": int, "number": Number, "text": str}
 
 
 class Done(BaseModel):
@@ -55,8 +57,8 @@ STATS = model_of(
     "Stats",
     MasterStats,
     ("period", "period_days", *views.STATS),
-    pnl_history=(list[float], ...),
-    roi_simple=(float | None, ...),
+    pnl_history=(list[Number], ...),
+    roi_simple=(Number | None, ...),
     currency=(str, ...),
     coverage_days=(int, ...),
     roi_quality=(str, ...),
@@ -82,7 +84,7 @@ class CurvePoint(BaseModel):
     """One day of a curve: its beginning in Unix seconds, and the cumulative result at its end."""
 
     time: int
-    pnl: float
+    pnl: Number
 
 
 DETAILED_STATS = create_model(
@@ -90,11 +92,11 @@ DETAILED_STATS = create_model(
     __base__=STATS,
     login=(int, ...),
     followers=(int, ...),
-    sharp_ratio=(float | None, ...),
-    weekly_trades=(float | None, ...),
-    avg_holding_time=(float | None, ...),
-    sortino_ratio=(float | None, ...),
-    profit_per_symbol=(dict[str, float], ...),
+    sharp_ratio=(Number | None, ...),
+    weekly_trades=(Number | None, ...),
+    avg_holding_time=(Number | None, ...),
+    sortino_ratio=(Number | None, ...),
+    profit_per_symbol=(dict[str, Number], ...),
     pnl_history=(list[CurvePoint], ...),
     details=(dict[str, Any], ...),
 )

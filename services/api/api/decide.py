@@ -1,12 +1,13 @@
 """The rules of the configuration: who may lead, follow and subscribe, and which settings make sense. Pure: values in, values out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
 from shared.contracts.config import (
     REWARD_MATRIX,
     FollowerModes,
+    RewardPolicy,
     RewardType,
     Subscription,
     SubscriptionStatus,
@@ -37,18 +38,19 @@ def reward_terms(
 ) -> Terms | Refusal:
     """The terms of a reward policy by the reward form (specification 2), or what is wrong with them.
 
-    The figure that the model needs has to be above 0 and the other one 0 or left out; the first billing period is the default;
-    the high-water mark is for `PERFORMANCE_FEE_HWM` alone, where it is on unless it is switched off.
+    The figure that the model needs has to be above 0 and the other one 0 or left out (a management fee takes either, never both); the
+    first billing period is the default; the high-water mark is for `PERFORMANCE_FEE_HWM` alone, where it is on unless it is switched off.
     """
     kind = RewardType(reward_type)
     rule = REWARD_MATRIX[kind]
     name = kind.name.lower()
     figures = {"fee_amount": fee_amount or Decimal(0), "fee_percent": fee_percent or Decimal(0)}
-    for figure, value in figures.items():
-        if figure == rule.figure and value <= 0:
-            return Refusal("INVALID_REWARD_POLICY", f"{name} needs a {figure} above 0")
-        if figure != rule.figure and value != 0:
-            return Refusal("INVALID_REWARD_POLICY", f"{name} takes no {figure}")
+    taken = (rule.figure, rule.figure_or)
+    if stray := [figure for figure, value in figures.items() if value != 0 and figure not in taken]:
+        return Refusal("INVALID_REWARD_POLICY", f"{name} takes no {stray[0]}")
+    if sum(value > 0 for value in figures.values()) != 1:
+        either = f"either a {rule.figure} or a {rule.figure_or}" if rule.figure_or else f"a {rule.figure}"
+        return Refusal("INVALID_REWARD_POLICY", f"{name} needs {either} above 0")
     if hwm_enabled and not rule.hwm:
         return Refusal("INVALID_REWARD_POLICY", f"{name} has no high-water mark")
     period = billing_period or rule.billing_periods[0]
@@ -56,6 +58,18 @@ def reward_terms(
         return Refusal("INVALID_REWARD_POLICY", f"billing_period of {name} is one of {', '.join(rule.billing_periods)}")
     hwm = (1 if hwm_enabled is None else hwm_enabled) if rule.hwm else 0
     return Terms(kind, period, figures["fee_amount"], figures["fee_percent"], hwm)
+
+
+def reward_options(terms: Terms, options: Mapping[str, object]) -> Refusal | None:
+    """Whether the reward model has the options that differ from their defaults, and whether a mark's basis fits `hwm_enabled`."""
+    name, rule = terms.reward_type.name.lower(), REWARD_MATRIX[terms.reward_type]
+    for option, value in options.items():
+        if value != RewardPolicy.model_fields[option].default and option not in rule.options:
+            return Refusal("INVALID_REWARD_POLICY", f"{name} takes no {option}")
+    basis = options["hwm_basis"]
+    if basis and (basis == "period") == bool(terms.hwm_enabled):
+        return Refusal("INVALID_REWARD_POLICY", f"hwm_basis {basis} needs hwm_enabled {0 if basis == 'period' else 1}")
+    return None
 
 
 def may_lead(mode: str) -> Refusal | None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from shared.contracts import config
+
 from api.read_models import Account, MasterStats
 from api.store import Follower, Master, RewardPolicy, Subscription, Version
 from api.tables import Base
@@ -127,8 +129,9 @@ def subscription_view(row: Subscription) -> Json:
 
 
 def version_view(row: Version) -> Json:
-    settings = json.loads(row.state)
-    shown = {name: settings[name] for name in SUBSCRIPTION if name in settings and name not in {"id", "version"}}
+    settings = config.Subscription.model_validate_json(row.state)
+    shown = {name: getattr(settings, name) for name in SUBSCRIPTION if name in config.Subscription.model_fields}
+    shown = {name: number(value) if isinstance(value, Decimal) else value for name, value in shown.items() if name not in {"id", "version"}}
     return {"version": row.version, "valid_from": row.valid_from_ms // 1000, "actor": row.actor, "settings": shown}
 
 

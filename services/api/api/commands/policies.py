@@ -63,11 +63,12 @@ async def _terms(change: Change, master: Master, body: RewardPolicyBody) -> Json
     terms = decide.reward_terms(body.reward_type, body.billing_period, body.fee_amount, body.fee_percent, body.hwm_enabled)
     if isinstance(terms, decide.Refusal):
         raise Refused(terms.code, terms.message)
+    options = body.model_dump(include={"hwm_basis", "netting", "rebate_sides", "fee_cap"})
+    refuse(decide.reward_options(terms, options))
     payout = await _payout_account(change, master, body.payout_account_login or master.login)
     own = await read_models.account(change.session, master.login)
     currency = body.currency or (own.currency if own else payout.currency)
-    more = body.model_dump(include={"hwm_basis", "netting", "rebate_sides", "fee_cap"})
-    return more | terms._asdict() | {"enabled": body.enabled, "currency": currency, "payout_account_login": payout.login}
+    return options | terms._asdict() | {"enabled": body.enabled, "currency": currency, "payout_account_login": payout.login}
 
 
 async def _payout_account(change: Change, master: Master, login: int) -> Account:
