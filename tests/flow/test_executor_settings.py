@@ -290,8 +290,8 @@ async def test_a_drawdown_from_the_highest_equity(tmp_path: Path) -> None:
 
 
 async def test_margin_check_setting(tmp_path: Path) -> None:
-    """100 units at 1.1 are 110,000 USD, 1,100 of margin at leverage 100. Free 2,000 x 0.4875 = 975: too little, unless not checked."""
-    poor = account(ANNA, free_margin=D(2000))
+    """100 units at 1.1 are 110,000 USD, 1,100 of margin at leverage 100: more than is free, unless not checked."""
+    poor = account(ANNA, free_margin=D(1099))
     for check, reason in ((True, "MARGIN"), (False, "")):
         (tmp_path / str(check)).mkdir()
         async with world(tmp_path / str(check), margin_check=check) as w:
@@ -301,11 +301,13 @@ async def test_margin_check_setting(tmp_path: Path) -> None:
 
 
 async def test_margin_slippage_setting(tmp_path: Path) -> None:
-    """Without slippage to reckon with, 2,000 x 0.98 = 1,960 carry the 1,100."""
-    async with world(tmp_path, margin_slippage=D(0)) as w:
-        await w.ready(subscription(1, ANNA), accounts=(account(ANNA, free_margin=D(2000)),))
-        await w.open(11)
-        assert (await w.links())[1].phase == "open"
+    """Without slippage to reckon with, 1,100 carry the 1,100; with 1 % at 1:100 the share is 0.99 / 1.99 x 0.98 = 0.4875: 975 of 2,000."""
+    for slippage, free, reason in ((D(0), D(1100), ""), (D("0.01"), D(2000), "MARGIN"), (D("0.01"), D(2260), "")):
+        (tmp_path / f"{slippage} {free}").mkdir()
+        async with world(tmp_path / f"{slippage} {free}", margin_slippage=slippage) as w:
+            await w.ready(subscription(1, ANNA), accounts=(account(ANNA, free_margin=free),))
+            await w.open(11)
+            assert (await w.links())[1].reason == reason
 
 
 async def test_max_equity_age_setting(tmp_path: Path) -> None:

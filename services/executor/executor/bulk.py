@@ -264,7 +264,7 @@ def _margin(table: Table, standing: Integers, volume: Integers, policy: Policy) 
     each = np.array([terms.margin_num / terms.margin_den for terms in table.terms])[table.which]
     slippage = policy.margin_slippage / UNIT
     gear = np.maximum(1, standing[:, T["leverage"]]).astype(np.float64)
-    share = (1 - slippage) / (1 - slippage + gear * slippage) * float(limits.SAFETY)
+    share = (1 - slippage) / (1 - slippage + gear * slippage) * (float(limits.SAFETY) if slippage else 1)
     needs, has = volume * each, standing[:, T["free_margin"]] * gear * share
     near = CLOSE_CALL * np.maximum(np.abs(needs), np.abs(has)) + CLOSE_CALL
     return needs > has + near, (np.abs(needs - has) <= near) & (each > 0)

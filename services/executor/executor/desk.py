@@ -143,7 +143,7 @@ class Desk:
         work.before_commit.append(self.write)
         if not self.memory.loaded:
             await self._load(work.session)
-        if self.memory.links_held > LINKS_KEPT:
+        if max(self.memory.links_held, len(self.memory.fans)) > LINKS_KEPT:  # an order without links has an (empty) fan, too
             self.memory.fans.clear()
             self.memory.links_held = 0
         if len(self.memory.positions) > POSITIONS_KEPT:

@@ -95,7 +95,9 @@ def moved(side: str, now: int, worst: int) -> str:
 
 
 def margin_share(slippage: Fraction, leverage: int) -> Fraction:
-    """The part of the available margin that an opening may take: `(1 - S) / (1 - S + L * S) * 0.98` (Binance's rule)."""
+    """The part of the available margin that an opening may take: `(1 - S) / (1 - S + L * S) * 0.98` (Binance's rule), all without S."""
+    if not slippage:
+        return Fraction(1)
     return (1 - slippage) / (1 - slippage + leverage * slippage) * SAFETY
 
 

@@ -142,10 +142,6 @@ class Outgoing:
             )
 
 
-def side_of(link: LinkRecord) -> str:
-    return link.side
-
-
 def told(link: LinkRecord, inputs: str = "") -> LinkRow:
     """A link as `copy.link` tells it."""
     return LinkRow(

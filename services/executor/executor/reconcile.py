@@ -200,7 +200,7 @@ def _tell_orphans(desk: Desk, login: int, held: set[int]) -> None:
     """Orphans that are gone are forgotten; the oldest gives the age."""
     orphans = desk.memory.orphans
     for order in [order for order in orphans if order not in held and desk.memory.orphan_logins.get(order) == login]:
-        del orphans[order]
+        del orphans[order], desk.memory.orphan_logins[order]
     for order in held & orphans.keys():
         desk.memory.orphan_logins[order] = login
     ORPHAN_AGE.set(max((desk.now - seen for seen in orphans.values()), default=0) / 1000)

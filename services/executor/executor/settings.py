@@ -17,8 +17,8 @@ class ExecutorSettings(Settings):
     """A follower with open positions whose equity was told longer ago is not sized on it (STALE_EQUITY); 0: not checked."""
     margin_check: bool = True
     """Skip (MARGIN) what the follower's free margin cannot carry, before the venue has to refuse it."""
-    margin_slippage: Decimal = Field(default=Decimal("0.01"), ge=0, lt=1)
-    """The slippage that the margin check reckons with, as a part of the price."""
+    margin_slippage: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    """The slippage that the margin check reckons with, as a part of the price (0: a copy may take all that is free, as on the venue)."""
     dust_policy: Literal["close_dust", "keep_min"] = "close_dust"
     """What becomes of a partly closed copy whose share is below the symbol's minimum."""
     unknown_after_ms: int = Field(default=5000, ge=100)
