@@ -14,6 +14,7 @@ from shared.contracts.config import (
     SymbolsMode,
     VolumeMode,
 )
+from shared.money import MINOR_DIGITS
 
 
 class Refusal(NamedTuple):
@@ -58,6 +59,13 @@ def reward_terms(
         return Refusal("INVALID_REWARD_POLICY", f"billing_period of {name} is one of {', '.join(rule.billing_periods)}")
     hwm = (1 if hwm_enabled is None else hwm_enabled) if rule.hwm else 0
     return Terms(kind, period, figures["fee_amount"], figures["fee_percent"], hwm)
+
+
+def fee_currency(currency: str) -> Refusal | None:
+    """A fee in a currency whose smallest unit nobody knows could never be charged."""
+    if currency in MINOR_DIGITS:
+        return None
+    return Refusal("INVALID_REWARD_POLICY", f"currency is one of {', '.join(MINOR_DIGITS)}")
 
 
 def reward_options(terms: Terms, options: Mapping[str, object]) -> Refusal | None:

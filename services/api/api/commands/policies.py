@@ -68,6 +68,7 @@ async def _terms(change: Change, master: Master, body: RewardPolicyBody) -> Json
     payout = await _payout_account(change, master, body.payout_account_login or master.login)
     own = await read_models.account(change.session, master.login)
     currency = body.currency or (own.currency if own else payout.currency)
+    refuse(decide.fee_currency(currency))
     return options | terms._asdict() | {"enabled": body.enabled, "currency": currency, "payout_account_login": payout.login}
 
 
