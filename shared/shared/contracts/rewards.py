@@ -109,7 +109,10 @@ class SharingChanged(TableEvent):
 
 
 class StandingRow(NamedTuple):
-    """Whether a subscription's prepaid fees are paid: `good`, `close_only` (past due: no opens) or `disabled`; `accrual` is the unpaid one."""
+    """Whether a subscription's prepaid fees are paid: `good`, `close_only` (past due: no opens) or `disabled`.
+
+    `accrual` is the unpaid one.
+    """
 
     subscription: int
     follower_login: int
