@@ -74,7 +74,8 @@ class Relay:
                 log.warning("relay waits", stream=self.stream, fault=repr(fault))
                 await asyncio.sleep(look_every_s / 2)
             try:
-                await asyncio.wait_for(self._wake.wait(), look_every_s)
+                async with asyncio.timeout(look_every_s):  # wait_for could swallow a cancellation
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

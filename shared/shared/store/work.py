@@ -35,11 +35,12 @@ class Places:
 
     async def wait(self, timeout_s: float) -> None:
         """Waits for any progress, for `timeout_s` at most."""
-        async with self._moved:
-            try:
-                await asyncio.wait_for(self._moved.wait(), timeout_s)
-            except TimeoutError:
-                return
+        # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the progress, and the service never stops.
+        try:
+            async with asyncio.timeout(timeout_s), self._moved:
+                await self._moved.wait()
+        except TimeoutError:
+            return
 
 
 @dataclass(slots=True)

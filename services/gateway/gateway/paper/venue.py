@@ -187,7 +187,8 @@ class PaperVenue:
         """For ever: sends the latest prices as they change, outside of any transaction, and all of them from time to time."""
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), PRICES_AGAIN_S)
+                async with asyncio.timeout(PRICES_AGAIN_S):  # wait_for could swallow a cancellation
+                    await self._wake.wait()
             except TimeoutError:
                 self._moved = set(self._symbols)
             self._wake.clear()
