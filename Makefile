@@ -25,6 +25,9 @@ run: setup  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 90
 test: setup  ## all tests, with their own servers (ARGS="-k log")
 	@$(RUN) pytest -n 2 --dist worksteal $(ARGS)
 
+bench: setup  ## every figure as a ratio of one run; writes docs/benchmarks.md
+	@$(RUN) python -m tests.bench
+
 e2e: setup  ## the main job on containers; needs a Docker engine
 	@TESTCONTAINERS_RYUK_DISABLED=true $(RUN) pytest -m docker tests/e2e $(ARGS)
 

@@ -1,0 +1,14 @@
+"""All benchmarks, one after the other: each figure is a ratio to something measured in the same run.
+
+make bench     prints them and writes docs/benchmarks.md
+"""
+
+import subprocess
+import sys
+
+RUNS = (("bench_executor", "--write"), ("bench_stats",), ("bench_api",))
+
+if __name__ == "__main__":
+    sys.exit(
+        max(subprocess.run([sys.executable, "-m", f"tests.bench.{name}", *options], check=False).returncode for name, *options in RUNS)
+    )
