@@ -22,7 +22,7 @@ from shared.bus.reader import Received
 from shared.contracts import links as link_contract
 from shared.store.outbox import bury
 
-from tests.api.test_client import link, links
+from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, PERFORMANCE, World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -243,23 +243,6 @@ async def test_pushes_come_after_the_commit_and_only_to_subscribers(world: World
         assert (push["event"], push["type"], push["data"]["link"], push["data"]["master_order"]) == ("link:event", "update", 1, 1001)
         assert (await client.ask("Unsubscribe", {"chanels": ["link:event"]}))["data"] == {"chanels": []}
         assert (await other.ask("MngGetCopyTradeLinksByFilter"))["data"]["count"] == 1
-
-
-async def test_limits_of_the_line(tmp_path: Path) -> None:
-    async with (
-        open_world(tmp_path, tcp_line_max_bytes=4096, tcp_connections_max=2, tcp_idle_s=0.3) as world,
-        line_server(world) as (server, _),
-        connected(world, server.port) as client,
-        connected(world, server.port) as other,
-    ):
-        async with connected(world, server.port) as third:
-            assert (await third.receive())["error"] == "TOO_MANY_REQUESTS"
-            assert await third.reader.read() == b""
-        client.writer.write(b"x" * 10_000)
-        assert (await client.receive())["error"] == "BODY_TOO_LARGE"
-        assert await client.reader.read() == b""
-        assert (await other.ask("MngGetCopyMastersByFilter"))["status"] == 200
-        assert await asyncio.wait_for(other.reader.read(), 5) == b"", "an idle connection is closed"
 
 
 async def test_tls(tmp_path: Path) -> None:

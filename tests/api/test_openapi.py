@@ -22,7 +22,7 @@ from shared.contracts.trades import ClosedRow, OpenedRow, PositionsClosed, Posit
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from tests.api.test_client import link, links
+from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, World, open_world
 
 pytestmark = pytest.mark.anyio

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
 
-from tests.api.test_client import link as link_row
-from tests.api.test_client import links, refused
+from tests.api.told import link as link_row
+from tests.api.told import links, refused
 from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER_LOGIN, World, open_world
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from shared.explain import REASONS, Decided, explain, in_words
 from shared.symbols import BUY
 from typer.testing import CliRunner
 
-from tests.api.test_client import link, links
+from tests.api.told import link, links
 from tests.api.world import BOB_LOGIN, MASTER_LOGIN, open_world
 
 ONE = 10**8

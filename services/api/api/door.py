@@ -126,7 +126,8 @@ async def asked(request: Request) -> Asked:
     key = request.headers.get("idempotency-key", "")
     if len(key) > KEY_MAX_LENGTH or not key.isascii() or not key.isprintable():
         raise Refused("INVALID_DATA", f"Idempotency-Key: at most {KEY_MAX_LENGTH} printable ASCII characters")
-    print_ = fingerprint(request.method, request.url.path, request.url.query, await request.body()) if key else ""
+    # As it was sent: a query need not be text.
+    print_ = fingerprint(request.method, request.scope["path"], request.scope["query_string"], await request.body()) if key else ""
     return Asked(key, print_, _if_match(request.headers.get("if-match", "")))
 
 

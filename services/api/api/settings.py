@@ -39,6 +39,8 @@ class Settings(CommonSettings):
     tcp_connections_max: int = Field(default=1000, ge=1)
     tcp_in_flight_max: int = Field(default=2000, ge=1)
     """Requests of one connection that may wait for their answer; beyond it the connection is read no further until one is answered."""
+    tcp_unsent_max_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """A client for whom more than this waits already when something new is to be sent is let go: it does not read."""
     tcp_certificate: Path | None = None
     """PEM file with a certificate chain: the line protocol is TLS then. `tcp_key` is its key."""
     tcp_key: Path | None = None

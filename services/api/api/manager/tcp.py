@@ -26,8 +26,6 @@ from api.views import Json
 log = structlog.get_logger()
 
 EXT_ID_MAX = 64
-UNSENT_MAX_BYTES = 8 * 1024 * 1024
-"""A client that reads so slowly that this much waits for it is let go."""
 TLS_HANDSHAKE_S = 10
 
 
@@ -175,13 +173,14 @@ class _Connection:
             self.send(message)
 
     def send(self, message: Json) -> None:
-        """Queues a line. Who does not read is let go, so that others are not harmed by it."""
+        """Queues a line. Who does not read what was queued before is let go, so that others are not harmed by it."""
         if self._writer.is_closing():
             return
-        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\r\n")
-        if self._writer.transport.get_write_buffer_size() > UNSENT_MAX_BYTES:
+        if self._writer.transport.get_write_buffer_size() > self._context.settings.tcp_unsent_max_bytes:
             log.warning("slow client let go")
             self._writer.transport.abort()
+            return
+        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\r\n")
 
 
 def _ext_id(value: Any) -> str | int:

@@ -1,0 +1,213 @@
+"""What the doors bear: limits (S11), slow and idle clients, many of them, and requests that are no requests (S10)."""
+
+import asyncio
+import json
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api import flow
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from shared.bus.reader import Received
+from shared.contracts.links import TOPIC, LinkEvent
+from shared.service import Read
+from shared.store.work import Work
+from structlog.testing import capture_logs
+
+from tests.api.test_manager import LineClient, connected, line_server
+from tests.api.told import link, links
+from tests.api.world import ALICE, BOB, BOB_LOGIN, World, open_world
+
+pytestmark = pytest.mark.anyio
+MNG = "SESSION_MANAGER"
+
+
+async def test_rate_limits_are_per_customer(tmp_path: Path) -> None:
+    async with open_world(tmp_path, rate_limit="5/minute", login_rate_limit="3/minute") as world:
+        statuses = [(await world.call(ALICE, "GET", "/copytrade/my")).status_code for _ in range(7)]
+        assert statuses == [200] * 5 + [429] * 2
+        late = await world.call(ALICE, "GET", "/copytrade/my")
+        assert late.json()["error"] == "TOO_MANY_REQUESTS"
+        assert 1 <= int(late.headers["retry-after"]) <= 60
+        assert (await world.call(BOB, "GET", "/copytrade/my")).status_code == 200
+        body = {"email": "bob@example.com", "password": "wrong password"}
+        statuses = [(await world.call(None, "POST", "/customer/auth/login", body)).status_code for _ in range(5)]
+        assert statuses == [403, 403, 403, 429, 429]
+
+
+async def test_s11_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    async with open_world(tmp_path, body_timeout_s=0.1) as world:
+        scope = {"type": "http", "method": "POST", "path": "/copytrade/follower", "headers": [], "query_string": b"", "http_version": "1.1"}
+        sent: list[Any] = []
+
+        async def never() -> Any:
+            await asyncio.sleep(60)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await world.app({**scope, "raw_path": b"/copytrade/follower", "scheme": "http", "root_path": ""}, never, send)
+        assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]) == (408, "REQUEST_TIMEOUT")
+
+
+async def test_limits_of_the_line(tmp_path: Path) -> None:
+    async with (
+        open_world(tmp_path, tcp_line_max_bytes=4096, tcp_connections_max=2, tcp_idle_s=0.3) as world,
+        line_server(world) as (server, _),
+        connected(world, server.port) as client,
+        connected(world, server.port) as other,
+    ):
+        async with connected(world, server.port) as third:
+            assert (await third.receive())["error"] == "TOO_MANY_REQUESTS"
+            assert await third.reader.read() == b""
+        client.writer.write(b"x" * 10_000)
+        assert (await client.receive())["error"] == "BODY_TOO_LARGE"
+        assert await client.reader.read() == b""
+        assert (await other.ask("MngGetCopyMastersByFilter"))["status"] == 200
+        assert await asyncio.wait_for(other.reader.read(), 5) == b"", "an idle connection is closed"
+
+
+async def answered(client: LineClient, within_s: float = 5) -> None:
+    """The client gets an answer, soon."""
+    async with asyncio.timeout(within_s):
+        assert (await client.ask("MngGetCopyMastersByFilter"))["status"] == 200
+
+
+async def test_s11_who_does_not_read_is_let_go_and_others_are_not_harmed(tmp_path: Path) -> None:
+    """20,000 pushes of some 400 bytes that nobody takes come to 8 MB, beyond the sockets' buffers: they are not kept without end."""
+    async with (
+        open_world(tmp_path, tcp_unsent_max_bytes=64 * 1024) as world,
+        line_server(world) as (server, pushes),
+        connected(world, server.port) as other,
+    ):
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", server.port))
+        slow = LineClient(*await asyncio.open_connection(sock=narrow, limit=1024), world.token(MNG, "ops"))  # reads 2 KB ahead at most
+        assert (await slow.ask("Subscribe", {"chanels": ["link:event"]}))["status"] == 200
+
+        async def keep_nothing(_batch: Received[Any], _work: Work) -> None:
+            pass
+
+        heard = pushes.reads({TOPIC: Read(LinkEvent, keep_nothing)})[TOPIC].handler
+        told = links(*(link(number) for number in range(500)))
+        with capture_logs() as logged:
+            for number in range(1, 41):
+                async with world.store.work() as work:
+                    await heard(Received(TOPIC, number, "executor", world.now, (told,)), work)
+                    work.move(TOPIC, number - 1, number)
+                pushes.tell()
+                await answered(other)
+        assert [entry["event"] for entry in logged] == ["slow client let go"]
+        slow.writer.close()
+
+
+async def test_s11_a_line_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
+    """A byte now and then does not keep a connection: the whole line has its time."""
+    async with (
+        open_world(tmp_path, tcp_idle_s=0.4) as world,
+        line_server(world) as (server, _),
+        connected(world, server.port) as dripping,
+        connected(world, server.port) as other,
+    ):
+        started = asyncio.get_running_loop().time()
+        ended = asyncio.create_task(dripping.reader.read())
+        while not ended.done() and asyncio.get_running_loop().time() - started < 5:
+            dripping.writer.write(b"{")
+            await answered(other)
+            await asyncio.sleep(0.05)
+        assert (await asyncio.wait_for(ended, 1)) == b""
+
+
+async def test_s11_many_idle_connections_are_bounded_and_harm_nobody(tmp_path: Path) -> None:
+    """200 connections that say nothing, one that works among them; the 202nd is refused in words; idle ones go, and make room."""
+    async with (
+        open_world(tmp_path, tcp_connections_max=201, tcp_idle_s=1.5) as world,
+        line_server(world) as (server, _),
+        connected(world, server.port) as working,
+        AsyncExitStack() as opened,
+    ):
+        idle = [await opened.enter_async_context(connected(world, server.port)) for _ in range(200)]
+        await answered(working)
+        async with connected(world, server.port) as refused:
+            assert (await refused.receive())["error"] == "TOO_MANY_REQUESTS"
+        await answered(working)
+        async with asyncio.timeout(10):
+            assert {await one.reader.read() for one in idle} == {b""}
+        async with connected(world, server.port) as fresh:
+            await answered(fresh)
+
+
+async def raw(world: World, method: str, path: str, query: bytes, body: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """The status that a request gets which no client library would send."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "root_path": "",
+        "path": "/" + path.lstrip("/"),
+        "raw_path": path.encode("utf-8", "replace"),
+        "query_string": query,
+        "client": ("1.2.3.4", 5),
+        "headers": headers,
+        "server": ("api", 80),
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await world.app(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+async def test_s10_a_query_that_is_no_text_may_have_a_key(world: World) -> None:
+    headers = [(b"authorization", world.token("SESSION_CUSTOMER", BOB).encode()), (b"idempotency-key", b"k")]
+    body = b'{"login": %d}' % BOB_LOGIN
+    assert await raw(world, "POST", "/copytrade/follower", b"\xd5", body, headers) == 200
+    assert await raw(world, "POST", "/copytrade/follower", b"\xd5", body, headers) == 200
+    assert await raw(world, "POST", "/copytrade/follower", b"\xd6", body, headers) == 422
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_s10_raw_requests_never_break_it(fuzzed: Any, data: st.DataObject) -> None:
+    loop, world, paths = fuzzed
+    method = data.draw(st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "X"]))
+    path = data.draw(st.sampled_from(paths) | st.text(max_size=20)).replace(
+        "{id}", data.draw(st.sampled_from(["1", "0", "-1", "x", "9" * 30]))
+    )
+    junk = st.binary(max_size=60) | st.sampled_from([b"{}", b"[]", b"null", b'{"login":1}', b'{"where":[["id","=",1]]}', b'{"limit":1e3}'])
+    query, body = data.draw(st.binary(max_size=40)), data.draw(junk)
+    token = data.draw(st.sampled_from([world.token("SESSION_CUSTOMER", ALICE), world.token(MNG, "ops"), "", "\xff"]))
+    extra = data.draw(
+        st.lists(
+            st.tuples(st.sampled_from([b"content-type", b"content-length", b"idempotency-key", b"if-match"]), st.binary(max_size=12)),
+            max_size=2,
+        )
+    )
+    status = loop.run_until_complete(raw(world, method, path, query, body, [(b"authorization", token.encode("latin-1")), *extra]))
+    assert status < 500, (method, path, query, body, extra)
+
+
+@pytest.fixture
+def fuzzed(tmp_path: Path) -> Any:
+    """A world on a loop of its own, since the fuzz runs in plain functions."""
+    loop = asyncio.new_event_loop()
+    opening = open_world(tmp_path, login_rate_limit="1/day")
+    world = loop.run_until_complete(opening.__aenter__())
+    loop.run_until_complete(world.pair())
+    loop.run_until_complete(world.told(flow.on_links, links(link(1))))
+    yield loop, world, sorted(world.app.openapi()["paths"])
+    loop.run_until_complete(opening.__aexit__(None, None, None))
+    loop.close()
