@@ -22,6 +22,8 @@ from tests.ports import free_base
 
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 READY_S = 60
+TRADING_S = 180
+"""The robots look at some bars before their first trade; a busy machine takes its time."""
 """Generous: the promise is 20 s, on a machine that does nothing else."""
 
 
@@ -184,14 +186,15 @@ def commands_work_on_it(up: Up) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_demo_trades_by_itself_and_goes_on_where_it_was(start: Callable[..., Up]) -> None:
     def copied(up: Up) -> list[str]:
         return [line for line in up.lines if " copies: " in line and "copies: 0 open, 0 closed" not in line]
 
     up = start("--speed", "1200")
     up.ready()
-    up.until(lambda: bool(copied(up)))
-    up.until(lambda: any("rewards paid" in line and not line.endswith("rewards paid -") for line in up.lines))
+    up.until(lambda: bool(copied(up)), TRADING_S)
+    up.until(lambda: any("rewards paid" in line and not line.endswith("rewards paid -") for line in up.lines), TRADING_S)
     commands_work_on_it(up)
     demo = up.pid("demo")
     os.kill(demo, signal.SIGKILL)
@@ -203,7 +206,7 @@ def test_the_demo_trades_by_itself_and_goes_on_where_it_was(start: Callable[...,
 
     again = start("--speed", "1200")
     again.ready()
-    again.until(lambda: bool(copied(again)))
+    again.until(lambda: bool(copied(again)), TRADING_S)
     assert (again.home / "demo.json").read_text() == known, "nothing is made a second time"
     assert not any("is open to followers" in line for line in again.lines)
     assert json.loads(known)["logins"].keys() == {
