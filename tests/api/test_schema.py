@@ -48,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def probe(operation: Any, headers: dict[str, str]) -> None:
     """Some requests to one operation."""
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
     @given(case=operation.as_strategy())
     def sent(case: Any) -> None:
         case.call_and_validate(headers=headers, checks=CHECKS)
