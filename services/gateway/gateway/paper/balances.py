@@ -51,6 +51,7 @@ def move(book: Book, account: Account, want: Movement) -> BalanceRow | Refused:
     digits = minor_digits(account.currency)
     if not 0 < want.amount <= BALANCE_MAX or quantize(want.amount, digits) != want.amount:
         return Refused(decide.INVALID_DATA, f"{account.currency} amounts are positive and have at most {digits} decimal places")
+    want = want._replace(amount=quantize(want.amount, digits))  # no places beyond the currency's, whatever the sender wrote
     incoming = want.operation == OP_BALANCE_IN
     if incoming and add(account.balance, want.amount) > BALANCE_MAX:
         return Refused(decide.INVALID_DATA, f"an account holds at most {BALANCE_MAX}")
