@@ -17,6 +17,12 @@ def kill_a_service(stack: ChaosStack, chance: random.Random) -> int:
     return int(stack.send(chance.choice(SERVICES), signal.SIGKILL))
 
 
+def kill_a_ready_service(stack: ChaosStack, chance: random.Random) -> int:
+    """R3 where no pause grows between the starts: one that is on its way up is left alone, or it would never be there."""
+    service = chance.choice(SERVICES)
+    return int(stack.ready(service) and stack.send(service, signal.SIGKILL))
+
+
 def kill_redis(stack: ChaosStack, _chance: random.Random) -> int:
     """R5: `kill -9` of Redis; its supervisor starts it again with what its file holds."""
     return int(stack.send("redis", signal.SIGKILL))
