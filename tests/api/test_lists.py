@@ -67,6 +67,8 @@ async def test_masters_seen_are_public_and_enabled_or_own(world: World) -> None:
     assert seen == {ALICE: [MASTER_LOGIN, FOLLOWER_LOGIN], BOB: [MASTER_LOGIN, BOB_LOGIN], EVE: [MASTER_LOGIN]}
     page = await world.good(ALICE, "GET", "/copytrade/masters?limit=1&offset=1")
     assert (len(page["rows"]), page["count"]) == (1, 2)
+    beyond = await world.good(ALICE, "GET", "/copytrade/masters?limit=1&offset=5")
+    assert (beyond["rows"], beyond["count"]) == ([], 2)
 
 
 @pytest.mark.parametrize(

@@ -114,21 +114,33 @@ def conditions(query: Query, fields: Fields, dialect: str) -> list[ColumnElement
     return [_sql(condition, fields[condition.name], dialect) for condition in query.conditions]
 
 
-def ordered(statement: Select[Any], query: Query, fields: Fields, key: Any, dialect: str) -> Select[Any]:
-    """The statement sorted and cut to the page. Nulls come last; equal ones by their key, so that pages do not overlap."""
+def ordering(query: Query, fields: Fields, key: Any, dialect: str) -> list[Any]:
+    """What the rows are sorted by. Nulls come last; equal ones by their key, so that pages do not overlap."""
+    found: list[Any] = []
     for name, descending in query.order:
         column = _collated(fields[name], dialect)
-        statement = statement.order_by((column.desc() if descending else column.asc()).nulls_last())
-    return statement.order_by(key).limit(query.limit).offset(query.offset)
+        found.append((column.desc() if descending else column.asc()).nulls_last())
+    return [*found, key]
+
+
+def ordered(statement: Select[Any], query: Query, fields: Fields, key: Any, dialect: str) -> Select[Any]:
+    """The statement sorted and cut to the page."""
+    return statement.order_by(*ordering(query, fields, key, dialect)).limit(query.limit).offset(query.offset)
 
 
 async def page(session: AsyncSession, statement: Select[Any], query: Query, fields: Fields, key: Any) -> tuple[list[Any], int]:
     """The page's rows, and how many match in all."""
     dialect = session.get_bind().dialect.name
     matching = statement.where(*conditions(query, fields, dialect))
-    count = (await session.execute(select(func.count()).select_from(matching.order_by(None).subquery()))).scalar_one()
+    count = await counted(session, matching)
     rows = (await session.execute(ordered(matching, query, fields, key, dialect))).all()
     return list(rows), count
+
+
+async def counted(session: AsyncSession, matching: Select[Any]) -> int:
+    """How many rows a statement has, on all pages."""
+    count: int = (await session.execute(select(func.count()).select_from(matching.order_by(None).subquery()))).scalar_one()
+    return count
 
 
 def _invalid(message: str) -> Refused:

@@ -126,13 +126,17 @@ class Sharing(Base, table=True):
     settled: Decimal = Field(sa_type=ScaledDecimal)
 
 
+MORE_STATS = ("win_rate", "max_drawdown", "avg_pnl_per_trade", "trades", "login")
+
+
 class MasterStats(Base, table=True):
     """Read model of master.stats; every master has a row for each period from its creation on, so that the marketplace joins plainly."""
 
     __tablename__ = "master_stats"
     __table_args__ = (
-        Index("ix_stats_pnl", "period", "pnl"),
-        Index("ix_stats_roi", "period", "roi"),
+        # Each holds all that is filtered by: the rows themselves, which are long, are looked up for the page alone.
+        Index("ix_stats_pnl", "period", "pnl", "roi", *MORE_STATS),
+        Index("ix_stats_roi", "period", "roi", "pnl", *MORE_STATS),
     )
 
     login: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})

@@ -1,8 +1,9 @@
 """What the doors answer: each record's fields in the specification's order, ours after them. Times are Unix seconds, amounts numbers."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 from shared.contracts import config
@@ -90,22 +91,31 @@ def number(value: Decimal | None) -> int | float | None:
     return whole if whole == value else float(value)
 
 
-def value_of(row: Any, field: str) -> Any:
-    """A field of a record as it is answered."""
-    source = RENAMED.get(field, Source(field))
-    value = getattr(row, source.column if hasattr(row, source.column) else field)
-    if isinstance(value, Decimal):
-        return number(value)
-    return value // source.divisor if source.divisor != 1 else value
+@cache
+def sources(model: Hashable, fields: tuple[str, ...]) -> tuple[tuple[str, Source], ...]:
+    """Where each field of a model's view comes from."""
+    found = [(field, RENAMED.get(field, Source(field))) for field in fields]
+    return tuple((field, source if hasattr(model, source.column) else Source(field)) for field, source in found)
+
+
+def values_of(row: Any, fields: Sequence[str]) -> list[Any]:
+    """The fields of a record as they are answered."""
+    values = []
+    for _, (column, divisor) in sources(row.__class__, tuple(fields)):
+        value = getattr(row, column)
+        if isinstance(value, Decimal):
+            value = number(value)
+        values.append(value // divisor if divisor != 1 else value)
+    return values
 
 
 def as_object(row: Base, fields: Sequence[str]) -> Json:
-    return {field: value_of(row, field) for field in fields}
+    return dict(zip(fields, values_of(row, fields), strict=True))
 
 
 def table(rows: Iterable[Base], fields: Sequence[str], count: int) -> Json:
     """The table form: `structure` names the columns, `rows` holds a list each."""
-    return {"structure": list(fields), "rows": [[value_of(row, field) for field in fields] for row in rows], "count": count}
+    return {"structure": list(fields), "rows": [values_of(row, fields) for row in rows], "count": count}
 
 
 def objects(rows: Iterable[Base], fields: Sequence[str], count: int) -> Json:

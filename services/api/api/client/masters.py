@@ -96,20 +96,28 @@ async def _listed(request: Request, at: At) -> JSONResponse:
 
 async def _page(session: AsyncSession, query: Filter, customer_id: int) -> Json:
     period = query.options.get("stats_period") or query.options.get("period") or DEFAULT_PERIOD
+    dialect = session.get_bind().dialect.name
     visible = or_((col(Master.visibility) == "public") & (col(Master.enabled) == 1), col(Master.customer_id) == customer_id)
     joined = (col(MasterStats.login) == col(Master.login)) & (col(MasterStats.period) == period)
-    statement: Any = select(Master, MasterStats).join(MasterStats, joined).where(visible)
-    rows, count = await filters.page(session, statement, query, FIELDS, col(Master.id))
-    policies = await _policies(session, [master.id for master, _ in rows])
-    followers = await _follower_counts(session, [master.login for master, _ in rows])
-    listed = []
-    for master, stats in rows:
-        policy = policies.get(master.id)
-        listed.append(
-            views.as_object(master, views.MASTER)
-            | {"stats": views.stats_view(stats), "reward_policy": views.policy_view(policy) if policy else None}
-            | {"followers": followers.get(master.login, 0), "own": int(master.customer_id == customer_id)}
-        )
+    matching: Any = select(col(Master.id), func.count().over().label("total")).join(MasterStats, joined).where(visible)
+    matching = matching.where(*filters.conditions(query, FIELDS, dialect))
+    chosen = filters.ordered(matching, query, FIELDS, col(Master.id), dialect).subquery()
+    # One statement: the narrow rows of all that match are sorted and counted, and only the page's are looked up whole.
+    whole: Any = (
+        select(Master, MasterStats, RewardPolicy, _follower_count(), chosen.c.total)
+        .join(chosen, chosen.c.id == col(Master.id))
+        .join(MasterStats, joined)
+        .outerjoin(RewardPolicy, col(RewardPolicy.master_id) == col(Master.id))
+        .order_by(*filters.ordering(query, FIELDS, col(Master.id), dialect))
+    )
+    rows = (await session.execute(whole)).all()
+    listed = [
+        views.as_object(master, views.MASTER)
+        | {"stats": views.stats_view(stats), "reward_policy": views.policy_view(policy) if policy else None}
+        | {"followers": followers, "own": int(master.customer_id == customer_id)}
+        for master, stats, policy, followers, _ in rows
+    ]
+    count = rows[0].total if rows else await filters.counted(session, matching) if query.offset else 0
     return {"rows": listed, "count": count}
 
 
@@ -118,13 +126,13 @@ async def _policies(session: AsyncSession, master_ids: list[int]) -> dict[int, R
     return {policy.master_id: policy for policy in found.scalars()}
 
 
-async def _follower_counts(session: AsyncSession, logins: list[int]) -> dict[int, int]:
-    """How many accounts follow each master; the master's own customer is not counted."""
-    statement = (
-        select(col(Subscription.master_login), func.count())
-        .join(Master, col(Master.login) == col(Subscription.master_login))
+def _follower_count() -> Any:
+    """How many accounts follow a master; the master's own customer is not counted."""
+    return (
+        select(func.count())
+        .select_from(Subscription)
         .join(Follower, col(Follower.login) == col(Subscription.follower_login))
-        .where(col(Subscription.master_login).in_(logins), col(Follower.customer_id) != col(Master.customer_id))
-        .group_by(col(Subscription.master_login))
+        .where(col(Subscription.master_login) == col(Master.login), col(Follower.customer_id) != col(Master.customer_id))
+        .correlate(Master)
+        .scalar_subquery()
     )
-    return {login: count for login, count in (await session.execute(statement)).all()}  # noqa: C416  (a Row is no pair to mypy)

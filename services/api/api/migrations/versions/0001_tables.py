@@ -269,6 +269,7 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("master", schema=None) as batch_op:
+        batch_op.create_index("ix_master_seen", ["login", "visibility", "enabled", "customer_id", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_master_customer_id"), ["customer_id"], unique=False)
 
     op.create_table(
@@ -292,8 +293,12 @@ def upgrade() -> None:  # noqa: PLR0915  (one statement a table)
         sa.PrimaryKeyConstraint("login", "period"),
     )
     with op.batch_alter_table("master_stats", schema=None) as batch_op:
-        batch_op.create_index("ix_stats_pnl", ["period", "pnl"], unique=False)
-        batch_op.create_index("ix_stats_roi", ["period", "roi"], unique=False)
+        batch_op.create_index(
+            "ix_stats_pnl", ["period", "pnl", "roi", "win_rate", "max_drawdown", "avg_pnl_per_trade", "trades", "login"], unique=False
+        )
+        batch_op.create_index(
+            "ix_stats_roi", ["period", "roi", "pnl", "win_rate", "max_drawdown", "avg_pnl_per_trade", "trades", "login"], unique=False
+        )
 
     op.create_table(
         "position",
@@ -495,6 +500,7 @@ def downgrade() -> None:  # noqa: PLR0915
 
     op.drop_table("master_stats")
     with op.batch_alter_table("master", schema=None) as batch_op:
+        batch_op.drop_index("ix_master_seen")
         batch_op.drop_index(batch_op.f("ix_master_customer_id"))
 
     op.drop_table("master")
