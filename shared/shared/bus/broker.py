@@ -32,6 +32,9 @@ CONTROL_LENGTH = 1000
 REPORTED_AT = ":ms"
 BLOCK_MS = 1000
 GAP_PAUSE_S = 0.1
+HANDLER_STOP_S = 2.0
+"""How long a stop waits for a handler. One that waits itself (for its cause, for its surroundings) is cancelled then; its transaction is
+given up, and handled again by whoever reads next."""
 LOOK_EVERY_S = 1.0
 
 # KEYS[1] is the stream; entries come as number, payload, number, payload ... APPEND answers the stream's last number.
@@ -116,7 +119,7 @@ class Bus:
     """What one service has of Redis: its readers, its relays, and the prices."""
 
     def __init__(self, url: str, reader_name: str) -> None:
-        self.broker = RedisBroker(url, logger=cast("Any", None), apply_types=False)
+        self.broker = RedisBroker(url, logger=cast("Any", None), apply_types=False, graceful_timeout=HANDLER_STOP_S)
         self.wire: RedisWire
         self._reader_name = reader_name
         self._feeds: list[_Feed] = []
