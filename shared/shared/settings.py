@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     """How long outbox rows that every reader has handled are kept."""
     max_records: int = Field(default=500, ge=1, le=5000)
     """Entries that a reader takes, and handles in one transaction, at a time."""
+    trace_url: str = ""
+    """Where OpenTelemetry spans go (OTLP over HTTP, the whole URL); empty: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, without it nothing."""
+    trace_ratio: float = Field(default=1, ge=0, le=1)
+    """Which part of all workflows is traced; all services choose the same ones."""
 
     @model_validator(mode="after")
     def _refuse_demo_settings_in_production(self) -> Self:

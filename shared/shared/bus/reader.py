@@ -195,6 +195,7 @@ class Reader:
     async def _transaction(self, run: list[_Decoded]) -> None:
         async with self._store.work() as work:
             place = self.place
+            work.handled = [one.batch for one in run]
             for one in run:
                 for broken in one.broken:
                     await self._bury(work, one.batch.number, broken.place, broken.reason, broken.payload)

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -60,6 +62,14 @@ class Work:
     emitted: list[tuple[str, Event]] = field(default_factory=list)
     before_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Called once when the block has ended, before what was emitted is numbered: for state that is written in bulk at the end."""
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    """Called once it is committed, and not at all when it is given up: for figures."""
+    handled: list[Any] = field(default_factory=list)
+    """The entries (`Received`) that are handled in it: none for a request or a timer."""
+    sent: list[tuple[str, int, list[Event]]] = field(default_factory=list)
+    """What was emitted, by stream and number; filled when it is written."""
+    began_ns: int = field(default_factory=time.time_ns)
+    """When it began, by the machine's own clock."""
 
     def emit(self, topic: str, event: Event) -> None:
         """Sends an event with this transaction. A table of more than 500 rows goes as several."""
@@ -95,6 +105,8 @@ class Store:
         """Called after each commit with the streams that it wrote to."""
         self.on_rollback: list[Callable[[], None]] = []
         """Called when a unit of work is given up: what memory knows of it has to be forgotten."""
+        self.on_told: list[Callable[[Work], None]] = []
+        """Called after each commit with the unit of work: for figures and traces. They must not raise."""
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._readers = async_sessionmaker(engine.execution_options(**READ_ONLY), expire_on_commit=False)
         self._turn = asyncio.Lock() if serial or engine.dialect.name == "sqlite" else None
@@ -135,8 +147,12 @@ class Store:
                     forget()
                 raise
             await self.places.moved({stream: after for stream, (_, after) in work.moves.items()})
-        for told in self.on_commit:
-            told(written)
+        for committed in self.on_commit:
+            committed(written)
+        for count in work.after_commit:
+            count()
+        for told in self.on_told:
+            told(work)
 
     async def _write(self, work: Work) -> set[str]:
         for stream, (before, after) in work.moves.items():
@@ -152,6 +168,7 @@ class Store:
             batches = pack(by_topic[topic])
             first = await outbox.take_numbers(work.session, stream, len(batches))
             entries = []
+            work.sent += [(stream, number, events) for number, events in enumerate(batches, first)]
             for number, events in enumerate(batches, first):
                 head: dict[str, object] = {"source": self.source, "sent": work.now, "after": positions}
                 if lost is not None and number == first:
