@@ -24,6 +24,7 @@ from shared.bus.retry import retry_forever
 from shared.clock import system_clock
 from shared.contracts.stats import Prices
 from shared.settings import Settings
+from shared.shards import numbered, streams
 from shared.store import migrate
 from shared.store.engine import Ownership, create_engine
 from shared.store.work import Store
@@ -79,9 +80,11 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
         await engine.dispose()
         return
     await asyncio.to_thread(migrate.upgrade, name, url)
-    store = Store(engine, name, system_clock(settings.clock_offset), {topic: topic for topic in writes}, serial=sole_owner)
-    await store.open()
-    bus = Bus(settings.redis_url, name)
+    part = settings.part
+    own_streams = {topic: numbered(topic, part.number) for topic in writes}
+    store = Store(engine, numbered(name, part.number), system_clock(settings.clock_offset), own_streams, serial=sole_owner)
+    await store.open(shard=str(part))
+    bus = Bus(settings.redis_url, store.source)
     parts = await build(store, bus)
     if parts.forget is not None:
         store.on_rollback.append(parts.forget)
@@ -114,7 +117,8 @@ async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Set
     keeping = Keeping(retention_ms=round(settings.retention_days * DAY_MS))
     for topic, snapshot in parts.writes.items():
         bus.relay(Relay(store, bus.wire, topic, snapshot, keeping))
-    readers = [Reader(store, topic, read.events, read.handler, reads=list(parts.reads)) for topic, read in parts.reads.items()]
+    reads = {stream: read for topic, read in parts.reads.items() for stream in streams(topic, settings.shards_of(topic))}
+    readers = [Reader(store, stream, read.events, read.handler, reads=list(reads)) for stream, read in reads.items()]
     for reader in readers:
         bus.read(reader, settings.max_records)
     if parts.on_prices is not None:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.shards import Shard, numbered
 
 DEMO_SECRET = "lockstep-demo-secret-not-for-production"  # noqa: S105  (refused in production, below)
 
@@ -41,6 +43,11 @@ class Settings(BaseSettings):
     trace_ratio: float = Field(default=1, ge=0, le=1)
     """Which part of all workflows is traced; all services choose the same ones."""
 
+    executor_shards: int = Field(default=1, ge=1, le=1024)
+    """How many shards the executor has: whoever reads its topics reads all their streams."""
+    rewards_shards: int = Field(default=1, ge=1, le=1024)
+    """How many shards the rewards service has."""
+
     @model_validator(mode="after")
     def _refuse_demo_settings_in_production(self) -> Self:
         if self.env != "production":
@@ -53,6 +60,32 @@ class Settings(BaseSettings):
             raise UnsafeSettingsError("LOCKSTEP_CLOCK_OFFSET moves the time that fees are charged by")
         return self
 
+    @property
+    def part(self) -> Shard:
+        """Which part of its service an instance is; a service that cannot be split is the first of one."""
+        return Shard()
+
+    def shards_of(self, topic: str) -> int:
+        """How many shards a topic's writer has."""
+        return {"copy.order": self.executor_shards, "copy.link": self.executor_shards, "reward.accrual": self.rewards_shards}.get(topic, 1)
+
     def database(self, service: str) -> str:
         """The URL of a service's own store."""
-        return self.database_url or f"sqlite:///{self.home / service}.db"
+        return self.database_url or f"sqlite:///{self.home / numbered(service, self.part.number)}.db"
+
+
+class ShardedSettings(Settings):
+    """Settings of a service that can be split by follower."""
+
+    shard: str = "1/1"
+    """Which shard this instance is, and of how many: `2/8`."""
+
+    @property
+    def part(self) -> Shard:
+        return Shard.parse(self.shard)
+
+    @field_validator("shard")
+    @classmethod
+    def _a_shard(cls, shard: str) -> str:
+        Shard.parse(shard)
+        return shard

@@ -44,14 +44,16 @@ async def master_deleted(desk: Desk, out: Outgoing, master: Master, close: bool)
 
 
 async def follower_saved(desk: Desk, follower: Follower) -> None:
-    """A follower as it is now."""
-    if await _is_old(desk, FollowerRow, "login", follower.login, follower.id, follower.version):
+    """A follower as it is now; another shard's is that shard's matter."""
+    if not desk.owns(follower.login) or await _is_old(desk, FollowerRow, "login", follower.login, follower.id, follower.version):
         return
     await _put_follower(desk, follower, 0)
 
 
 async def follower_deleted(desk: Desk, out: Outgoing, follower: Follower, close: bool) -> None:
     """No opens any more; its copies are closed or stay, and its subscriptions end."""
+    if not desk.owns(follower.login):
+        return
     await _put_follower(desk, follower, 1)
     await _end_all(desk, out, "follower_login", follower.login, close)
 
@@ -82,6 +84,8 @@ async def halt_saved(desk: Desk, halt: Halt) -> None:
 async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: SubscriptionSaved) -> None:
     """A subscription as it is now. A new one copies the trades since it began that were told before it; with `copy_existing`, all."""
     subscription = event.subscription
+    if not desk.owns(subscription.follower_login):
+        return
     own = table(SubscriptionRow)
     known = await read_rows(desk.session, SubscriptionRow, own.c.id == subscription.id)
     if known and known[0][1] >= subscription.version:

@@ -121,6 +121,7 @@ class Desk:
     def __init__(self, settings: ExecutorSettings) -> None:
         self.settings = settings
         self.policy = settings.policy()
+        self.owns = settings.part.owns
         self.memory = Memory(Market(settings.symbol_map))
         self._late_prices: dict[str, tuple[int, int]] = {}
         self._pending = Pending()
@@ -173,7 +174,7 @@ class Desk:
         for row in await read_rows(session, Guard):
             guard = GuardFacts(*row)
             memory.guards.setdefault(guard.follower_login, {})[guard.subscription] = guard
-        memory.link_last = await store.series_last(session, LINK_SERIES)
+        memory.link_last = max(await store.series_last(session, LINK_SERIES), self.settings.part.ids_after)
         memory.loaded = True
 
     # --- reading, loading what is missing

@@ -17,6 +17,7 @@ from shared.contracts.trades import (
     PendingGoneRow,
 )
 from shared.ids import is_copy, parse_copy_client_id
+from shared.shards import numbered
 from shared.store.work import Work
 from sqlalchemy import select
 
@@ -71,7 +72,7 @@ async def begin(desk: Desk, out: Outgoing, logins: Iterable[int]) -> None:
     wanted = sorted(logins)
     for start in range(0, len(wanted), LOGINS_PER_REQUEST):
         part = wanted[start : start + LOGINS_PER_REQUEST]
-        request = f"reconcile-{await take_series(desk.session, SERIES, 1)}"
+        request = f"{numbered('reconcile', desk.settings.part.number)}-{await take_series(desk.session, SERIES, 1)}"
         await write_rows(desk.session, Sync, [(login, request, desk.now, 0, "[]") for login in part], replace=True)
         out.sync(tuple(part), request)
 
@@ -114,6 +115,8 @@ async def _gather(desk: Desk, event: AccountPositions) -> _Answer | None:
 
 
 async def _compare_copies(desk: Desk, out: Outgoing, login: int, copies: list[HeldRow], pending: set[int]) -> None:
+    if not desk.owns(login):
+        return  # another shard has its links
     link = table(Link)
     active = await desk.links_where(link.c.follower_login == login, link.c.state == int(links.STATES[links.OPEN]))
     by_order = {row.order: row for row in copies}

@@ -66,7 +66,7 @@ async def entries(session: AsyncSession, from_ms: int, to_ms: int) -> AsyncItera
     while True:
         statement = (
             select(outbox.c.number, outbox.c.payload)
-            .where(outbox.c.stream == TOPIC, outbox.c.number > last, outbox.c.created_ms >= from_ms, outbox.c.created_ms < to_ms)
+            .where(outbox.c.stream.startswith(TOPIC), outbox.c.number > last, outbox.c.created_ms >= from_ms, outbox.c.created_ms < to_ms)
             .order_by(outbox.c.number)
             .limit(PAGE)
         )

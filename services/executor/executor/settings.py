@@ -4,13 +4,13 @@ from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
-from shared.settings import Settings
+from shared.settings import ShardedSettings
 
 from executor.amounts import units
 from executor.terms import Policy
 
 
-class ExecutorSettings(Settings):
+class ExecutorSettings(ShardedSettings):
     """The executor's own environment variables `LOCKSTEP_*`, beside those that every service has."""
 
     max_equity_age_ms: int = Field(default=0, ge=0)

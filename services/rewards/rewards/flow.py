@@ -41,6 +41,7 @@ class Rewards:
     def __init__(self, settings: RewardsSettings) -> None:
         self.settlement = Settlement(settings)
         self.billing = Billing(settings, self.settlement)
+        self._owns = settings.part.owns
         self._known: Known | None = None
         self._kept_prices_ms = 0
 
@@ -73,7 +74,7 @@ class Rewards:
                 case config.PolicySaved(policy=state) | config.PolicyDeleted(policy=state):
                     gone_ms = (event.time or state.updated_ms) if isinstance(event, config.PolicyDeleted) else None
                     masters |= {state.master_login: known.master(state.master_login)} if _policy_saved(known, state, gone_ms) else {}
-                case config.SubscriptionSaved(subscription=state):
+                case config.SubscriptionSaved(subscription=state) if self._owns(state.follower_login):
                     subscription = _subscription_saved(known, state, work.now)
                     subscriptions |= {subscription.id: subscription} if subscription else {}
                 case config.SubscriptionDeleted(subscription=state) if state.id in known.subscriptions:
@@ -120,7 +121,7 @@ class Rewards:
                 self._known.priced(row.symbol, row.bid, row.ask, row.time)
 
     async def _opened(self, work: Work, known: Known, rows: Sequence[OpenedRow]) -> None:
-        copies = _copies(known, [(row, row.client_id) for row in rows])
+        copies = _copies(known, [(row, row.client_id) for row in rows if self._owns(row.login)])
         if not copies:
             return
         seen = await store.trades_of(work.session, [row.order for row, _ in copies])
@@ -128,7 +129,7 @@ class Rewards:
         await store.add_trades(work.session, list(fresh.values()))
 
     async def _closed(self, work: Work, known: Known, rows: Sequence[ClosedRow]) -> None:
-        copies = _copies(known, [(row, row.position_client_id) for row in rows])
+        copies = _copies(known, [(row, row.position_client_id) for row in rows if self._owns(row.login)])
         if not copies:
             return
         changes = Changes()

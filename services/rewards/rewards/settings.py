@@ -4,10 +4,10 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
-from shared.settings import Settings
+from shared.settings import ShardedSettings
 
 
-class RewardsSettings(Settings):
+class RewardsSettings(ShardedSettings):
     """Each field is the environment variable `LOCKSTEP_<NAME>`."""
 
     broker_timezone: str = "UTC"

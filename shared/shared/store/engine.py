@@ -69,14 +69,17 @@ def database_url(url: str, *, sync: bool = False) -> URL:
             raise ValueError(f"LOCKSTEP_DATABASE_URL: {other} is neither sqlite nor postgresql")
 
 
-def create_engine(url: str) -> AsyncEngine:
-    """An engine on which what is committed is durable (SQLite: WAL, `synchronous=FULL`, writers take the lock when they begin)."""
+def create_engine(url: str, **sqlite_options: Any) -> AsyncEngine:
+    """An engine on which what is committed is durable (SQLite: WAL, `synchronous=FULL`, writers take the lock when they begin).
+
+    `sqlite_options` are SQLAlchemy's, for an engine over connections of somebody's own.
+    """
     parsed = database_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(parsed)
+    engine = create_async_engine(parsed, **sqlite_options)
 
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:

@@ -50,6 +50,7 @@ dead_letter = Table(
     Column("retry_requested_ms", BigInteger),
     Index("ix_dead_letter_stream", "stream", "number"),
 )
+identity = Table("log_identity", LOG, Column("name", String(32), primary_key=True), Column("value", String(64), nullable=False))
 
 WHOLE_BATCH = -1
 """`event_index` of a dead letter that is a whole entry."""
@@ -98,6 +99,13 @@ def log_metadata() -> MetaData:
 def upsert(session: AsyncSession, table: Table) -> Any:
     """`INSERT ... ON CONFLICT` in the session's dialect."""
     return (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(table)
+
+
+async def claim(session: AsyncSession, name: str, value: str) -> str:
+    """What the store is (its `shard`, say), as it was first told; answers what it was told then."""
+    await session.execute(upsert(session, identity).values(name=name, value=value).on_conflict_do_nothing())
+    known: str = (await session.execute(select(identity.c.value).where(identity.c.name == name))).scalar_one()
+    return known
 
 
 async def take_numbers(session: AsyncSession, stream: str, count: int) -> int:

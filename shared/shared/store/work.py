@@ -88,6 +88,10 @@ class Work:
         self.moves[stream] = (start, after)
 
 
+class WrongStoreError(Exception):
+    """A store is not what the instance that opens it is told to be: its followers would be served by nobody, or twice."""
+
+
 class Store:
     """A service's store: makes units of work, numbers what they emit, and knows how far the service has read.
 
@@ -111,8 +115,16 @@ class Store:
         self._readers = async_sessionmaker(engine.execution_options(**READ_ONLY), expire_on_commit=False)
         self._turn = asyncio.Lock() if serial or engine.dialect.name == "sqlite" else None
 
-    async def open(self) -> None:
-        """Loads the places; to be called once, before anything else."""
+    async def open(self, shard: str | None = None) -> None:
+        """Loads the places; to be called once, before anything else.
+
+        Raises WrongStoreError when the store was made for another shard than the one named (`2/8`).
+        """
+        if shard is not None:
+            async with self.work() as work:
+                known = await outbox.claim(work.session, "shard", shard)
+            if known != shard:
+                raise WrongStoreError(f"this store is shard {known} of {self.source}, not {shard}: `lockstep reshard` moves followers")
         async with self.read() as session:
             self.places = Places(await outbox.places(session))
 
