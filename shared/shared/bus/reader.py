@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
@@ -81,7 +82,7 @@ class Reader:
         self.stream = stream
         self.turned_at = time.monotonic()
         self._store = store
-        self._events: TypeAdapter[Any] = TypeAdapter(events)
+        self._events = _one_event(events)
         self._typed = _typed_batch(events)
         self._handler = handler
         self._reads = frozenset(reads) - {stream}
@@ -247,6 +248,12 @@ def _json(value: Any) -> str:
     return TypeAdapter(Any).dump_json(value).decode()
 
 
+@cache
+def _one_event(events: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(events)
+
+
+@cache
 def _typed_batch(events: Any) -> type[Batch]:
     """`Batch` with its events decoded in the same pass: the usual way; a batch that fails it is decoded event by event."""
     return create_model("TypedBatch", __base__=Batch, events=(tuple[events, ...], ()))
