@@ -7,15 +7,13 @@ its supervisor starts it again.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-import uvicorn
 import uvloop
-from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import FastAPI
 
 from shared.bus.broker import Bus
 from shared.bus.reader import Handler, Reader
@@ -23,12 +21,14 @@ from shared.bus.relay import DAY_MS, Keeping, Relay, Snapshot
 from shared.bus.retry import retry_forever
 from shared.clock import system_clock
 from shared.contracts.stats import Prices
+from shared.health import Door, Figure, Health
 from shared.settings import Settings
 from shared.shards import numbered, streams
 from shared.store import migrate
 from shared.store.engine import Ownership, create_engine
-from shared.store.work import Store
+from shared.store.work import Store, Work
 from shared.telemetry import configure_logging
+from shared.tracing import Tracer, tracer
 
 log = structlog.get_logger()
 
@@ -55,6 +55,10 @@ class Parts:
     on_prices: Callable[[Prices], Awaitable[None]] | None = None
     forget: Callable[[], None] | None = None
     """Called when a transaction was given up: throw away what memory knows."""
+    told: Callable[[Work, int], None] | None = None
+    """Called after each commit, with its time (Unix milliseconds): for figures."""
+    figures: tuple[Figure, ...] = ()
+    """Gauges that are read from the store from time to time."""
 
 
 Build = Callable[[Store, Bus], Awaitable[Parts]]
@@ -76,9 +80,13 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     url = settings.database(name)
     engine = create_engine(url)
     ownership = Ownership(engine, name)
-    if sole_owner and not await _unless_stopped(ownership.acquire(), stop):
+    door = Door()
+    http = asyncio.create_task(door.open(settings.http_host, settings.http_port), name="http")
+    if sole_owner and not await _unless_stopped(ownership.acquire(), stop, http):
+        door.close()
         await engine.dispose()
         return
+    door.starting()
     await asyncio.to_thread(migrate.upgrade, name, url)
     part = settings.part
     own_streams = {topic: numbered(topic, part.number) for topic in writes}
@@ -88,26 +96,28 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     parts = await build(store, bus)
     if parts.forget is not None:
         store.on_rollback.append(parts.forget)
-    started = asyncio.Event()
-    add_health(parts.app, bus, started)
-    server = _Server(
-        uvicorn.Config(parts.app, host=settings.http_host, port=settings.http_port, log_level="warning", access_log=False, lifespan="off")
-    )
+    health = Health(store, bus, (await asyncio.to_thread(migrate.current, name, url))[1])
+    health.add_to(parts.app)
+    traces = _listen(store, parts, tracer(store.source, settings))
+    door.serves(parts.app)
     try:
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(server.serve(), name="http")]
-            background.append(group.create_task(_connect_and_start(bus, store, parts, settings, started), name="start"))
+            background = [group.create_task(_ended(http), name="http")]
+            background.append(group.create_task(_connect_and_start(bus, store, parts, settings, health.started), name="start"))
+            background.append(group.create_task(health.keep_figures(parts.figures), name="figures"))
             background += [group.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
             if sole_owner:
                 background.append(group.create_task(_watch_ownership(ownership), name="ownership"))
             await stop.wait()
             log.info("stopping", service=name)
-            server.should_exit = True
+            door.close()
             for task in background[1:]:
                 task.cancel()
     finally:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bus.stop(), STOP_TIMEOUT_S)
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
         await ownership.release()
         await engine.dispose()
 
@@ -129,8 +139,22 @@ async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Set
     await retry_forever(store, readers)
 
 
+def _listen(store: Store, parts: Parts, traces: Tracer | None) -> Tracer | None:
+    """Has figures and traces told of each commit."""
+    figures = parts.told
+    if figures is not None:
+        store.on_told.append(lambda work: figures(work, store.clock()))
+    if traces is not None:
+        store.on_told.append(traces.told)
+    return traces
+
+
 async def _forever(task: Callable[[], Awaitable[None]]) -> None:
     await task()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await task
 
 
 async def _watch_ownership(ownership: Ownership) -> None:
@@ -139,39 +163,15 @@ async def _watch_ownership(ownership: Ownership) -> None:
     raise RuntimeError("the lock on the store was lost: another instance may work on it now")
 
 
-async def _unless_stopped(waiting: Awaitable[None], stop: asyncio.Event) -> bool:
-    """Whether the wait came to its end before somebody asked to stop."""
+async def _unless_stopped(waiting: Awaitable[None], stop: asyncio.Event, door: asyncio.Task[None]) -> bool:
+    """Whether the wait came to its end before somebody asked to stop. Raises what the door ended with, should it end."""
     wait, stopped = asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())
-    await asyncio.wait({wait, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({wait, stopped, door}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if wait.done():
         await wait
         return True
     wait.cancel()
+    if door.done():
+        await door
     return False
-
-
-def add_health(app: FastAPI, bus: Bus, started: asyncio.Event) -> None:
-    """`/healthz` (the process lives), `/readyz` (every loop turns), `/metrics` (Prometheus)."""
-
-    @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz(response: Response) -> dict[str, object]:
-        stuck = bus.stuck() if started.is_set() else ["not started"]
-        response.status_code = 503 if stuck else 200
-        return {"status": "waiting" if stuck else "ready", "stuck": stuck, "lag": bus.lag()}
-
-    @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn inside our own loop: signals are the service's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

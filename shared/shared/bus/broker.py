@@ -121,6 +121,7 @@ class Bus:
     def __init__(self, url: str, reader_name: str) -> None:
         self.broker = RedisBroker(url, logger=cast("Any", None), apply_types=False, graceful_timeout=HANDLER_STOP_S)
         self.wire: RedisWire
+        self._client: Any = None
         self._reader_name = reader_name
         self._feeds: list[_Feed] = []
         self._relays: list[Relay] = []
@@ -128,7 +129,7 @@ class Bus:
 
     async def connect(self) -> None:
         """Waits until Redis answers; to be called before the rest."""
-        client = await self.broker.connect()
+        self._client = client = await self.broker.connect()
         self.wire = RedisWire(client)
         while True:
             try:
@@ -137,6 +138,10 @@ class Bus:
             except (RedisError, OSError) as fault:
                 log.warning("waits for Redis", fault=repr(fault))
                 await asyncio.sleep(0.5)
+
+    async def ping(self) -> str:
+        """Empty when Redis answers; raises whatever went wrong otherwise."""
+        return "" if await self._client.ping() else "redis does not answer"
 
     def read(self, reader: Reader, max_records: int) -> None:
         """Subscribes a reader to its stream, from its own place on."""
@@ -175,7 +180,10 @@ class Bus:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.broker.stop()
+        try:
+            await self.broker.stop()
+        except Exception as fault:  # noqa: BLE001  (Redis is away, say: nothing of ours is lost by not saying good-bye to it)
+            log.warning("not stopped in order", fault=repr(fault))
 
     def stuck(self, longest_s: float = 5.0) -> list[str]:
         """The loops that have not turned for so long: a service with one of them is not ready."""
@@ -245,6 +253,8 @@ class _Feed:
                 await self._wire.report(stream, self._name, Report(place, self.reader.now()))
                 self.stream_last = await self._wire.last(stream)
                 telemetry.STREAM_LAST.labels(stream).set(self.stream_last)
+                telemetry.READER_POSITION.labels(stream).set(place)
+                telemetry.READER_LAG.labels(stream).set(max(0, self.stream_last - place))
                 if self.stream_last > place == place_before:
                     await self._ask()
                 place_before = place
