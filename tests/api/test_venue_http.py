@@ -70,6 +70,8 @@ async def test_a_trade_from_open_to_close_by_hand(world: GatewayWorld) -> None:
             "profit": -10,
             "client_id": "",
             "api_data": {},
+            "leverage": 100,
+            "margin_type": "cross",
         }
     ]
     await world.price("1.58000", "1.58010")

@@ -50,6 +50,34 @@ async def test_stop_loss_and_take_profit_close_at_the_market_of_that_moment(worl
     assert reasons(await world.told_rows()) == [(sell, "TR_REASON_SL", D("1.59300"))]
 
 
+async def test_an_isolated_position_is_closed_when_it_has_lost_its_margin(world: GatewayWorld) -> None:
+    """10 units are 10,000 GBP: at 1.5757 and leverage 50 a margin of 315.14. The bid was 1.5756; 0.03151 below 1.5757 is 1.54419."""
+    login = await world.account()
+    cross = await world.order(login, leverage=50)
+    isolated = await world.order(login, leverage=50, margin_type="isolated")
+    held = (await world.call("GET", f"/accounts/{login}"))["positions"]
+    assert [(one["order"], one["leverage"], one["margin_type"]) for one in held] == [(cross, 50, "cross"), (isolated, 50, "isolated")]
+    opened = (await world.told_rows())["position.opened"]
+    assert [(row.leverage, row.margin_type) for row in opened] == [(50, 0), (50, 1)]
+    await world.restart()
+    await world.price("1.54419", "1.54429")
+    assert reasons(await world.told_rows()) == []
+    await world.price("1.54418", "1.54428")
+    rows = await world.told_rows()
+    assert reasons(rows) == [(isolated, "TR_REASON_SO", D("1.54418"))]
+    assert (rows["position.closed"][0].leverage, rows["position.closed"][0].margin_type) == (50, 1)
+
+
+async def test_a_pending_order_keeps_its_leverage_and_margin_type(world: GatewayWorld) -> None:
+    login = await world.account()
+    order = await world.order(login, type="limit", price=1.57, leverage=20, margin_type="isolated")
+    await world.told()
+    await world.restart()
+    await world.price("1.56990", "1.57000")
+    [row] = (await world.told_rows())["position.opened"]
+    assert (row.order, row.leverage, row.margin_type) == (order, 20, 1)
+
+
 async def test_a_price_change_tells_the_closes_then_the_accounts(world: GatewayWorld) -> None:
     logins = await world.accounts(3)
     for login in logins:

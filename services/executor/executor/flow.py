@@ -12,6 +12,7 @@ from shared.contracts.config import (
     MasterSaved,
     PolicyDeleted,
     PolicySaved,
+    StopsSaved,
     SubscriptionDeleted,
     SubscriptionSaved,
 )
@@ -247,6 +248,8 @@ class Flow:
                 await config_side.subscription_deleted(desk, out, event.subscription, event.close_policy == "close")
             case HaltSaved():
                 await config_side.halt_saved(desk, event.halt)
+            case StopsSaved():
+                pass
             case PolicySaved() | PolicyDeleted():
                 pass  # rewards are the rewards service's matter
             case _:

@@ -79,6 +79,7 @@ class PositionRecord(Base, table=True):
     commission: Decimal = _amount()
     swap: Decimal = _amount()
     opened_ms: int = _big()
+    margin_type: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class PendingRecord(Base, table=True):
@@ -101,6 +102,8 @@ class PendingRecord(Base, table=True):
     reason: str = _text(32)
     master: int = _big()
     armed: bool
+    leverage: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    margin_type: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class DealRecord(Base, table=True):

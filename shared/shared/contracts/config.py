@@ -50,6 +50,10 @@ class VolumeMode(IntEnum):
     MULTIPLIER = 1
     EQUITY_RATIO = 2
     BALANCE_RATIO = 3
+    FIXED_AMOUNT = 4
+    """The OpenAPI's `followAmountMode` 0: an amount of margin for each order."""
+    FIXED_RATE = 5
+    """The OpenAPI's `followAmountMode` 1: the master's share of its equity, taken of the invested amount."""
 
 
 class SymbolsMode(IntEnum):
@@ -141,6 +145,13 @@ class Master(State):
     allowed_follower_modes: FollowerModes = FollowerModes.REAL_AND_DEMO
     show_trade_history: int = 1
     show_followers: int = 1
+    lead_symbols: str = ""
+    """The symbols whose trades are led, comma separated; empty: all."""
+    lead_margin_type: int = -1
+    """Which orders are led: -1 all, 0 those on cross margin, 1 those on isolated margin."""
+    unlead_from_ms: int = 0
+    unlead_to_ms: int = 0
+    """A cool-down: trades opened from the one to the other time are not led; 0 and 0: none."""
 
 
 class Follower(State):
@@ -151,6 +162,32 @@ class Follower(State):
     enabled: int = 1
     manual_trading_mode: ManualTradingMode = ManualTradingMode.ALLOW_ALL
     max_master_count: int = 1
+
+
+class FollowConfig(BaseModel):
+    """What the follower set by the OpenAPI's follow config, beside the amount mode and the symbols, which every subscription has.
+
+    Amounts are in the follower's currency; rates are parts (0.1 is 10 %), 0 means not configured. `set_ms`: when it was set; the stops of
+    the whole copy count from then.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    invest_amount: Amount = Decimal(0)
+    single_place_amount: Amount = Decimal(0)
+    daily_max_invest_amount: Amount = Decimal(0)
+    leverage: Amount = Decimal(0)
+    max_invest_rate: Amount = Decimal(0)
+    stop_profit_rate: Amount = Decimal(0)
+    stop_loss_rate: Amount = Decimal(0)
+    real_invest_amount: Amount = Decimal(0)
+    stop_loss_delay: int = 0
+    """Seconds that a loss has to last before the stop for it acts."""
+    isolated_reserved_amount: Amount = Decimal(0)
+    follow_margin_type: int = 0
+    """0: all of the master's orders, 1: those on cross margin, 2: those on isolated margin."""
+    zero_slippage: int = 0
+    set_ms: int = 0
 
 
 class Subscription(State):
@@ -189,6 +226,23 @@ class Subscription(State):
     stop_action: Literal["halt", "close"] = "halt"
     resumed_ms: int = 0
     """When a person last resumed a stopped subscription."""
+    follow: FollowConfig | None = None
+
+
+class PositionStops(State):
+    """Take profit and stop loss of a follower's copies of one master in one symbol and direction that were open at `updated_ms`.
+
+    Rates are distances from the opening price, as parts of it; 0: none. A stop loss with a delay (seconds) acts when the price is still
+    beyond it after so long.
+    """
+
+    follower_login: int
+    master_login: int
+    symbol: str
+    is_long: int
+    stop_profit_rate: Amount = Decimal(0)
+    stop_loss_rate: Amount = Decimal(0)
+    stop_loss_delay: int = 0
 
 
 class RewardPolicy(State):
@@ -276,6 +330,11 @@ class HaltSaved(Event):
     halt: Halt
 
 
+class StopsSaved(Event):
+    type: Literal["stops.saved"] = "stops.saved"
+    stops: PositionStops
+
+
 ConfigEvent = Annotated[
     MasterSaved
     | MasterDeleted
@@ -285,7 +344,8 @@ ConfigEvent = Annotated[
     | SubscriptionDeleted
     | PolicySaved
     | PolicyDeleted
-    | HaltSaved,
+    | HaltSaved
+    | StopsSaved,
     Field(discriminator="type"),
 ]
 

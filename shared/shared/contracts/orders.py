@@ -13,7 +13,8 @@ TOPIC = "copy.order"
 class OpenRow(NamedTuple):
     """One copy to open: client order id `copy_client_id(subscription, master_order, "open")`.
 
-    `worst_price` bounds the fill (0: none): a buy above it, a sell below it, is refused with `PRICE_MOVED`. `leverage` 0: the account's.
+    `worst_price` bounds the fill (0: none): a buy above it, a sell below it, is refused with `PRICE_MOVED`. `leverage` 0: the account's;
+    `margin_type` 0: cross, 1: isolated.
     """
 
     link: int
@@ -25,6 +26,7 @@ class OpenRow(NamedTuple):
     subscription: int
     worst_price: Amount
     leverage: int = 0
+    margin_type: int = 0
 
 
 class OpenCopies(TableEvent):
@@ -96,6 +98,8 @@ class PlaceRow(NamedTuple):
     sl: Amount
     tp: Amount
     subscription: int
+    leverage: int = 0
+    margin_type: int = 0
 
 
 class PlaceCopies(TableEvent):

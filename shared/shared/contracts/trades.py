@@ -89,7 +89,10 @@ class SymbolsChanged(TableEvent):
 
 
 class OpenedRow(NamedTuple):
-    """A position that was opened. `equity`, `balance` and `credit` are the account's just BEFORE this trade."""
+    """A position that was opened. `equity`, `balance` and `credit` are the account's just BEFORE this trade.
+
+    `leverage` 0: the account's; `margin_type` 0: cross, 1: isolated.
+    """
 
     order: int
     login: int
@@ -106,6 +109,8 @@ class OpenedRow(NamedTuple):
     balance: Amount
     credit: Amount
     opened_ms: int
+    leverage: int = 0
+    margin_type: int = 0
 
 
 class PositionsOpened(TableEvent):
@@ -161,6 +166,8 @@ class ClosedRow(NamedTuple):
     position_client_id: str
     opened_ms: int
     closed_ms: int
+    leverage: int = 0
+    margin_type: int = 0
 
 
 class PositionsReduced(TableEvent):
@@ -199,6 +206,8 @@ class PendingRow(NamedTuple):
     equity: Amount
     balance: Amount
     credit: Amount
+    leverage: int = 0
+    margin_type: int = 0
 
 
 class PendingPlaced(TableEvent):
@@ -323,6 +332,8 @@ class HeldRow(NamedTuple):
     version: int
     client_id: str
     opened_ms: int
+    leverage: int = 0
+    margin_type: int = 0
 
 
 class AccountPositions(TableEvent):

@@ -29,7 +29,10 @@ add, subtract, multiply, divide = EXACT.add, EXACT.subtract, EXACT.multiply, EXA
 
 
 class Opening(NamedTuple):
-    """A position that somebody wants. `leverage` 0: the account's; `worst_price` 0: any; `order` 0: a new one."""
+    """A position that somebody wants. `leverage` 0: the account's; `worst_price` 0: any; `order` 0: a new one.
+
+    `margin_type` 0: cross, 1: isolated.
+    """
 
     symbol: str
     side: Side
@@ -41,6 +44,7 @@ class Opening(NamedTuple):
     worst_price: Decimal = NONE
     leverage: int = 0
     order: int = 0
+    margin_type: int = 0
 
 
 class Book:
@@ -61,6 +65,8 @@ class Book:
         self.pending: dict[int, Pending] = {}
         self.copies: dict[str, int] = {}
         """Open positions and pending orders by the client order id of a copy."""
+        self.isolated: dict[int, int] = {}
+        """How many positions on isolated margin an account has."""
         self.holders: dict[str, dict[int, None]] = {name: {} for name in market.symbols}
         self.triggers = {name: Triggers(self.alive) for name in market.symbols}
         self.expiries: list[tuple[int, int, int]] = []
@@ -225,6 +231,7 @@ class Book:
             commission,
             NONE,
             self.now,
+            want.margin_type,
         )
         opened = OpenedRow(
             position.order,
@@ -242,6 +249,8 @@ class Book:
             account.balance,
             account.credit,
             self.now,
+            leverage,
+            want.margin_type,
         )
         self.enter(position)
         self.changes.positions[position.order] = True
@@ -285,6 +294,8 @@ class Book:
             position.client_id,
             position.opened_ms,
             self.now,
+            position.leverage,
+            position.margin_type,
         )
         if left:
             self.changes.positions.setdefault(position.order, False)
@@ -294,11 +305,21 @@ class Book:
         return row
 
     def stop_out(self, account: Account) -> None:
-        """While the margin level is below the group's stop-out level, closes the position with the largest loss."""
+        """Closes what isolated margin no longer carries; then, while the margin level is below the group's stop-out level, the position
+        with the largest loss."""
+        if account.login in self.isolated:
+            for position in [each for each in account.positions.values() if each.margin_type and self._used_up(each)]:
+                self.close(position, position.volume, REASON_STOP_OUT)
         while account.positions and decide.stopped_out(*self.standing(account), account.group.stop_out):
             order = decide.worst((self.floating(position), position.order) for position in account.positions.values())
             position = self.positions[order]
             self.close(position, position.volume, REASON_STOP_OUT)
+
+    def _used_up(self, position: Position) -> bool:
+        """Whether an isolated position has lost the margin that was set apart for it."""
+        account = self.accounts[position.login]
+        margin = self.margin_of(account, position.symbol, position.volume, position.price, position.leverage)
+        return add(self.floating(position), margin) <= 0
 
     # Entering and leaving memory
 
@@ -311,12 +332,18 @@ class Book:
         self.triggers[position.symbol].protect(position.side, position.sl, position.tp, position.order, position.version)
         if position.copied:
             self.copies[position.client_id] = position.order
+        if position.margin_type:
+            self.isolated[position.login] = self.isolated.get(position.login, 0) + 1
 
     def leave(self, position: Position) -> None:
         """Forgets a position that is closed."""
         del self.positions[position.order]
         del self.accounts[position.login].positions[position.order]
         self.copies.pop(position.client_id, None)
+        if position.margin_type:
+            self.isolated[position.login] -= 1
+            if not self.isolated[position.login]:
+                del self.isolated[position.login]
         if self.changes.positions.get(position.order):
             del self.changes.positions[position.order]
         else:

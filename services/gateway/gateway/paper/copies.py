@@ -114,7 +114,10 @@ def _open(book: Book, table: OpenCopies, row: OpenRow, key: str) -> Done | Refus
     levels = _on_grid(book, table.symbol, row.sl, row.tp)
     if isinstance(levels, Refused):
         return levels
-    want = Opening(table.symbol, row.side, row.volume, levels[0], levels[1], key, REASON_COPY, row.worst_price, row.leverage)
+    want = Opening(
+        *(table.symbol, row.side, row.volume, levels[0], levels[1], key, REASON_COPY, row.worst_price, row.leverage),
+        margin_type=row.margin_type,
+    )
     opened = book.open(account, want)
     return opened if isinstance(opened, Refused) else Done(PositionsOpened, opened)
 
@@ -149,6 +152,8 @@ def _place(book: Book, table: PlaceCopies, row: PlaceRow, key: str) -> Done | Re
         return fault
     if 0 < table.expires_ms <= book.now:
         return Refused(decide.EXPIRED, "the order's time is over")
+    if not 0 <= row.leverage <= LEVERAGE_MAX:
+        return Refused(decide.INVALID_DATA, f"a leverage is 1 to {LEVERAGE_MAX}")
     levels = _on_grid(book, table.symbol, row.price, row.limit_price, row.sl, row.tp)
     if isinstance(levels, Refused):
         return levels
@@ -166,6 +171,8 @@ def _place(book: Book, table: PlaceCopies, row: PlaceRow, key: str) -> Done | Re
         client_id=key,
         reason=REASON_COPY,
         master=table.master_login,
+        leverage=row.leverage,
+        margin_type=row.margin_type,
     )
     placed = orders.place(book, account, want)
     return placed if isinstance(placed, Refused) else Done(PendingPlaced, placed)

@@ -52,6 +52,7 @@ NOT_FOUND = {
     decide.ORDER_NOT_FOUND,
     decide.SYMBOL_NOT_FOUND,
 }
+MARGIN_TYPES = views.MARGIN_TYPES
 OURS = (f"{COPY_PREFIX}-", f"{REWARD_PREFIX}-")
 VIEWS: dict[type[TableEvent], Callable[[Any], dict[str, Any]]] = {
     PositionsOpened: views.opened_view,
@@ -235,7 +236,11 @@ def _order(book: Book, want: NewOrder) -> tuple[type[TableEvent], Any] | Refused
         return fault
     client_id = want.client_id or ""
     if want.type == "market":
-        opening = Opening(want.symbol, want.side, want.volume, want.sl, want.tp, client_id, REASON_CLIENT)
+        opening = Opening(
+            *(want.symbol, want.side, want.volume, want.sl, want.tp, client_id, REASON_CLIENT),
+            leverage=want.leverage,
+            margin_type=MARGIN_TYPES.index(want.margin_type),
+        )
         opened = book.open(account, opening)
         return opened if isinstance(opened, Refused) else (PositionsOpened, opened)
     placing = Placing(
@@ -250,6 +255,8 @@ def _order(book: Book, want: NewOrder) -> tuple[type[TableEvent], Any] | Refused
         expires_ms=want.expiration * 1000,
         client_id=client_id,
         reason=REASON_CLIENT,
+        leverage=want.leverage,
+        margin_type=MARGIN_TYPES.index(want.margin_type),
     )
     placed = orders.place(book, account, placing)
     return placed if isinstance(placed, Refused) else (PendingPlaced, placed)

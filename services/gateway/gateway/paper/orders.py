@@ -45,6 +45,8 @@ class Placing(NamedTuple):
     client_id: str
     reason: str
     master: int = 0
+    leverage: int = 0
+    margin_type: int = 0
 
 
 # Stops of a position
@@ -90,6 +92,8 @@ def place(book: Book, account: Account, want: Placing) -> PendingRow | Refused:
         want.client_id,
         want.reason,
         want.master,
+        leverage=want.leverage,
+        margin_type=want.margin_type,
     )
     fault = decide.volume_fault(symbol, want.volume) or _pending_fault(book, order)
     if fault is not None:
@@ -164,6 +168,8 @@ def pending_row(book: Book, order: Pending) -> PendingRow:
         equity,
         account.balance,
         account.credit,
+        order.leverage,
+        order.margin_type,
     )
 
 
@@ -192,7 +198,12 @@ def _fill(book: Book, order: Pending) -> None:
     if halted is not None:
         cancel(book, order, halted.reason)
         return
-    want = Opening(order.symbol, order.side, order.volume, order.sl, order.tp, order.client_id, order.reason, order=order.order)
+    want = Opening(
+        *(order.symbol, order.side, order.volume, order.sl, order.tp, order.client_id, order.reason),
+        leverage=order.leverage,
+        order=order.order,
+        margin_type=order.margin_type,
+    )
     opened = book.open(book.accounts[order.login], want)
     if isinstance(opened, Refused):
         cancel(book, order, opened.reason)

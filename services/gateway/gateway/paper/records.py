@@ -32,6 +32,8 @@ class Position:
     commission: Decimal
     swap: Decimal
     opened_ms: int
+    margin_type: int = 0
+    """0: cross, 1: isolated."""
 
     @property
     def copied(self) -> bool:
@@ -58,6 +60,8 @@ class Pending:
     reason: str
     master: int
     armed: bool = False
+    leverage: int = 0
+    margin_type: int = 0
 
     @property
     def copied(self) -> bool:

@@ -210,7 +210,11 @@ def held(book: Book, login: int, request: str = "") -> list[AccountPositions]:
     positions = list(account.positions.values()) if account else []
     pending = [orders.pending_row(book, order) for order in account.pending.values()] if account else []
     rows = [
-        HeldRow(p.order, p.symbol, p.side, p.initial, p.volume, p.price, p.sl, p.tp, p.version, p.client_id, p.opened_ms) for p in positions
+        HeldRow(
+            *(p.order, p.symbol, p.side, p.initial, p.volume, p.price, p.sl, p.tp, p.version, p.client_id, p.opened_ms),
+            *(p.leverage, p.margin_type),
+        )
+        for p in positions
     ]
     starts = range(0, max(1, len(rows), len(pending)), ROWS_PER_ENTRY)
     return [

@@ -11,6 +11,9 @@ from shared.money import minor_digits, quantize
 from gateway.paper.book import Book
 from gateway.paper.records import Account, Deal, Operation, Pending, Position
 
+MARGIN_TYPES = ("cross", "isolated")
+"""A position's margin type by its number."""
+
 
 def account_view(book: Book, account: Account) -> dict[str, Any]:
     """An account with its positions and pending orders."""
@@ -46,6 +49,8 @@ def position_view(book: Book, position: Position) -> dict[str, Any]:
         "profit": quantize(book.floating(position), digits),
         "client_id": position.client_id,
         "api_data": copy_data(position.client_id),
+        "leverage": position.leverage,
+        "margin_type": MARGIN_TYPES[position.margin_type],
     }
 
 

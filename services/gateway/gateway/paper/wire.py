@@ -96,6 +96,9 @@ class NewOrder(Body):
     tp: Price = Decimal(0)
     expiration: Expiration = 0
     client_id: ClientId | None = None
+    leverage: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    """0: the account's."""
+    margin_type: Literal["cross", "isolated"] = "cross"
 
 
 class CloseBody(Body):
