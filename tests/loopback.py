@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from shared.bus.reader import Reader, Verdict
 from shared.clock import Clock
 from shared.service import Parts, Read
+from shared.shards import Shard, numbered, streams
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
@@ -20,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 @dataclass
 class Member:
-    """One service: its store and its readers by topic."""
+    """One service: its store and its readers by stream."""
 
     store: Store
     readers: dict[str, Reader] = field(default_factory=dict)
@@ -28,16 +30,16 @@ class Member:
 
 @dataclass(eq=False)
 class _Line:
-    """A topic on its way from its writer's outbox to one reader. It looks when something was written, not all the time."""
+    """A stream on its way from its writer's outbox to one reader. It looks when something was written, not all the time."""
 
-    topic: str
+    stream: str
     writer: Store
     reader: Reader
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     idle: bool = False
 
     def written(self, streams: set[str]) -> None:
-        if self.topic in streams:
+        if self.stream in streams:
             self.woken.set()
 
     async def hand_on(self, lines: list["_Line"], settled: asyncio.Event) -> None:
@@ -45,9 +47,9 @@ class _Line:
         while True:
             self.woken.clear()
             async with self.writer.read() as session:
-                entries = await outbox.kept(session, self.topic, self.reader.place + 1, 500)
+                entries = await outbox.kept(session, self.stream, self.reader.place + 1, 500)
             if entries:
-                assert await self.reader.take(entries) is Verdict.HANDLED, f"{self.topic}: gap after {self.reader.place}"
+                assert await self.reader.take(entries) is Verdict.HANDLED, f"{self.stream}: gap after {self.reader.place}"
                 continue
             self.idle = True
             if all(line.idle and not line.woken.is_set() for line in lines):
@@ -86,33 +88,35 @@ class Loopback:
         self._clock = clock
         self.members: dict[str, Member] = {}
 
-    async def open_store(self, name: str, writes: tuple[str, ...], url: str = "") -> Store:
+    async def open_store(self, name: str, writes: tuple[str, ...], url: str = "", part: Shard = Shard()) -> Store:
         """A service's own migrated store (SQLite in the folder, unless a URL is given)."""
-        file = self._folder / f"{name}.db"
+        source = numbered(name, part.number)
+        file = self._folder / f"{source}.db"
         if url or file.exists():
             url = url or f"sqlite:///{file}"
             migrate.upgrade(name, url)
         else:
             url = f"sqlite:///{file}"
             file.write_bytes(migrated(name))
-        store = Store(quick(create_engine(url)), name, self._clock, {topic: topic for topic in writes})
-        await store.open()
+        store = Store(quick(create_engine(url)), source, self._clock, {topic: numbered(topic, part.number) for topic in writes})
+        await store.open(shard=str(part))
         return store
 
-    def join(self, store: Store, parts: Parts | Mapping[str, Read]) -> Member:
-        """Lets a service take part."""
+    def join(self, store: Store, parts: Parts | Mapping[str, Read], shards: Mapping[str, int] = MappingProxyType({})) -> Member:
+        """Lets a service take part. `shards`: how many shards the writer of a topic that it reads has."""
         reads = parts.reads if isinstance(parts, Parts) else parts
         if isinstance(parts, Parts) and parts.forget is not None:
             store.on_rollback.append(parts.forget)
-        readers = {topic: Reader(store, topic, read.events, read.handler, reads=list(reads)) for topic, read in reads.items()}
+        by_stream = {stream: read for topic, read in reads.items() for stream in streams(topic, shards.get(topic, 1))}
+        readers = {stream: Reader(store, stream, read.events, read.handler, reads=list(by_stream)) for stream, read in by_stream.items()}
         member = Member(store, readers)
         self.members[store.source] = member
         return member
 
     async def settle(self, timeout_s: float = 30) -> None:
         """Hands on until every reader has handled all that was written."""
-        readers = [(topic, reader) for member in self.members.values() for topic, reader in member.readers.items()]
-        lines = [_Line(topic, writer, reader) for topic, reader in readers if (writer := self._writer(topic)) is not None]
+        readers = [(stream, reader) for member in self.members.values() for stream, reader in member.readers.items()]
+        lines = [_Line(stream, writer, reader) for stream, reader in readers if (writer := self._writer(stream)) is not None]
         settled = asyncio.Event()
         for line in lines:
             line.writer.on_commit.append(line.written)
@@ -130,8 +134,8 @@ class Loopback:
                 if isinstance(result, Exception):
                     raise result
 
-    def _writer(self, topic: str) -> Store | None:
-        return next((member.store for member in self.members.values() if topic in member.store.streams), None)
+    def _writer(self, stream: str) -> Store | None:
+        return next((member.store for member in self.members.values() if stream in member.store.streams.values()), None)
 
     async def close(self) -> None:
         for member in self.members.values():
