@@ -24,6 +24,14 @@ HANDLE_SECONDS = Histogram(
 )
 
 
+COPY_SECONDS = Histogram(
+    "lockstep_copy_seconds",
+    "Latency of a copy: `decide` from the venue's word to our order, `carry_out` to its fill, `confirm` to the link; once an entry",
+    ["part", "action"],
+    buckets=LATENCY_BUCKETS,
+)
+
+
 def show(gauge: Gauge, values: Mapping[str, float]) -> None:
     """Sets a gauge of one label to what was just counted; labels that are gone stand at 0, so that an alert on them ends."""
     for (label,) in {tuple(sample.labels.values()) for metric in gauge.collect() for sample in metric.samples}:

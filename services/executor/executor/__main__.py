@@ -13,7 +13,7 @@ from shared.service import Parts, Read, run
 from shared.store.work import Store, Work
 from sqlalchemy.exc import DBAPIError
 
-from executor import reconcile, snapshots, timers
+from executor import figures, reconcile, snapshots, timers
 from executor.desk import Desk
 from executor.flow import Flow
 from executor.outgoing import Outgoing
@@ -56,6 +56,8 @@ def parts(settings: ExecutorSettings, store: Store) -> Parts:
         tasks=[lambda: keep_ringing(store, desk)],
         on_prices=flow.on_prices,
         forget=desk.forget,
+        told=figures.told,
+        figures=(figures.links, figures.UnknownOrders(settings)),
     )
 
 

@@ -10,6 +10,7 @@ from shared.contracts.stats import Prices
 from shared.service import Parts, run
 from shared.store.work import Store
 
+from gateway import figures
 from gateway.flow import reads
 from gateway.paper.feed import Feed
 from gateway.paper.http import add_routes
@@ -30,7 +31,7 @@ async def assemble(settings: GatewaySettings, store: Store, send: Callable[[Pric
     tasks: list[Callable[[], Awaitable[None]]] = [venue.tend, tell_prices]
     if settings.feed_speed:
         tasks.append(Feed(venue, settings.feed_speed).run)
-    return Parts(reads=reads(venue), writes={trades.TOPIC: venue.snapshot}, app=app, tasks=tasks, forget=venue.forget)
+    return Parts(reads=reads(venue), writes={trades.TOPIC: venue.snapshot}, app=app, tasks=tasks, forget=venue.forget, told=figures.told)
 
 
 def main() -> None:

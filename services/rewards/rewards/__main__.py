@@ -11,6 +11,7 @@ from shared.contracts import config, rewards, trades
 from shared.service import Parts, Read, run
 from shared.store.work import Store, Work
 
+from rewards import figures
 from rewards.flow import Rewards
 from rewards.settings import RewardsSettings
 
@@ -45,6 +46,7 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
         tasks=[timer],
         on_prices=service.on_prices,
         forget=service.forget,
+        figures=(figures.accruals,),
     )
 
 
