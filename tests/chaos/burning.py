@@ -27,13 +27,15 @@ Hurt = Callable[[ChaosStack, random.Random], int]
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a run is. A block's trades are open at the same time; a stage (opening, reducing, closing) takes `seconds` of faults."""
+    """How large a run is. A block's trades are open at the same time; a stage (opening, reducing, closing) takes `seconds` of faults when
+    masters do something with every trade in it. `hands`: how many trades are made at the same time."""
 
     trades: int
     block: int
     seconds: float
     pause_s: tuple[float, float] = (1.0, 2.0)
     seed: int = 1
+    hands: int = 1
 
     @property
     def blocks(self) -> list[range]:
@@ -55,7 +57,7 @@ class Run:
     found: Found = field(default_factory=Found)
 
     def __post_init__(self) -> None:
-        self.work = Workload(self.stack, self.since)
+        self.work = Workload(self.stack, self.since, self.plan.hands)
         self.seed = int(os.environ.get("CHAOS_SEED", self.plan.seed))
         self.chance = random.Random(self.seed)
 

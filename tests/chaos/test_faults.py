@@ -20,10 +20,11 @@ from tests.chaos.oracle import CLOSE, OPEN, REDUCE
 from tests.chaos.stack import SERVICES, running, wait_until
 
 SCALE = int(os.environ.get("CHAOS_SCALE", "1"))
-"""`CHAOS_SCALE=10 make chaos` makes ten times as many trades, in ten times as many blocks."""
+"""`CHAOS_SCALE=10 make chaos` makes ten times as many trades, in blocks that are up to ten times as large."""
+BLOCKS = min(SCALE, 10)
 
 SMALL = Plan(trades=48, block=48, seconds=5)
-LARGE = Plan(trades=240 * SCALE, block=80, seconds=10)
+LARGE = Plan(trades=240 * SCALE, block=80 * BLOCKS, seconds=(10 if SCALE == 1 else 5 * BLOCKS), hands=(1 if SCALE == 1 else 6))
 STOP_S = 10
 
 chaos = [pytest.mark.chaos, pytest.mark.timeout(900 * SCALE)]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -15,9 +16,10 @@ CUSTOMERS = {"M1": 11, "M2": 12, "A": 21, "B": 22, "C": 23, "E": 24, "P1": 11, "
 class Workload:
     """Carries out on the stack what the oracle says is carried out."""
 
-    def __init__(self, stack: ChaosStack, since: dict[str, int] | None = None) -> None:
-        """`since`: followers who subscribe later, and the first trade that they copy."""
+    def __init__(self, stack: ChaosStack, since: dict[str, int] | None = None, hands: int = 1) -> None:
+        """`since`: followers who subscribe later, and the first trade that they copy. `hands`: how many trades are made at once."""
         self.stack = stack
+        self.hands = hands
         self.world = World(since=since or {})
         self.logins: dict[str, int] = {}
         self.tokens: dict[str, str] = {}
@@ -50,18 +52,25 @@ class Workload:
                 self.api(follower, "POST", "/copytrade/subscription", json=pair | oracle.RULES[follower])
 
     def act(self, block: int, stage: int, numbers: range, seconds: float = 0, before: Callable[[int], None] | None = None) -> None:
-        """Everything that the masters do in a stage, spread over so many seconds; the oracle takes it over.
+        """Everything that the masters do in a stage; `seconds` is how long it takes when they do something with every trade.
 
         `before` is called with each trade's number just before it is done.
         """
         self._prices(block, stage)
         actions = [k for k in numbers if self._does(k, stage)]
+        seconds = seconds * len(actions) / len(numbers)
         began = time.monotonic()
-        for place, k in enumerate(actions):
-            time.sleep(max(0.0, began + seconds * place / len(actions) - time.monotonic()))
-            if before is not None:
-                before(k)
-            self.one(k, stage)
+        with ThreadPoolExecutor(self.hands) as pool:
+            doing = []
+            for place, k in enumerate(actions):
+                time.sleep(max(0.0, began + seconds * place / len(actions) - time.monotonic()))
+                if before is not None:
+                    before(k)
+                doing.append(pool.submit(self.one, k, stage))
+                if self.hands == 1:
+                    doing[-1].result()
+            for done in doing:
+                done.result()
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         self.world.apply(block, stage, numbers)
 
