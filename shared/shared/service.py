@@ -25,7 +25,8 @@ from shared.health import Door, Figure, Health
 from shared.settings import Settings
 from shared.shards import numbered, streams
 from shared.store import migrate
-from shared.store.engine import Ownership, create_engine
+from shared.store.engine import create_engine
+from shared.store.ownership import Ownership
 from shared.store.work import Store, Work
 from shared.telemetry import configure_logging
 from shared.tracing import Tracer, tracer
@@ -91,6 +92,8 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     part = settings.part
     own_streams = {topic: numbered(topic, part.number) for topic in writes}
     store = Store(engine, numbered(name, part.number), system_clock(settings.clock_offset), own_streams, serial=sole_owner)
+    if sole_owner:
+        await store.begin_term()
     await store.open(shard=str(part))
     bus = Bus(settings.redis_url, store.source)
     parts = await build(store, bus)
@@ -107,7 +110,7 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
             background.append(group.create_task(health.keep_figures(parts.figures), name="figures"))
             background += [group.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
             if sole_owner:
-                background.append(group.create_task(_watch_ownership(ownership), name="ownership"))
+                background.append(group.create_task(_watch_ownership(ownership, store), name="ownership"))
             await stop.wait()
             log.info("stopping", service=name)
             door.close()
@@ -157,8 +160,8 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await task
 
 
-async def _watch_ownership(ownership: Ownership) -> None:
-    while await ownership.held():  # noqa: ASYNC110  (a lost lock does not tell)
+async def _watch_ownership(ownership: Ownership, store: Store) -> None:
+    while await ownership.held() and not store.not_owner:  # noqa: ASYNC110  (a lost lock does not tell)
         await asyncio.sleep(1)
     raise RuntimeError("the lock on the store was lost: another instance may work on it now")
 

@@ -7,28 +7,62 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from shared.store.engine import Ownership, create_engine
+from shared.store import outbox
+from shared.store.engine import create_engine
+from shared.store.outbox import NotOwnerError
+from shared.store.ownership import Ownership
+from shared.store.work import Store
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 pytestmark = pytest.mark.anyio
 
 HOLDER = """
 import asyncio, sys
-from shared.store.engine import Ownership, create_engine
+from shared.store import outbox
+from shared.store.engine import create_engine
+from shared.store.outbox import NotOwnerError
+from shared.store.ownership import Ownership
+from shared.store.work import Store
 
 async def main():
-    await Ownership(create_engine(sys.argv[1]), "executor").acquire()
+    engine = create_engine(sys.argv[1])
+    await Ownership(engine, "executor").acquire()
+    async with engine.begin() as connection:
+        await connection.run_sync(outbox.LOG.create_all)
+    store = Store(engine, "executor", lambda: 1)
+    await store.begin_term()
     print("held", flush=True)
-    await asyncio.sleep(60)
+    while True:
+        try:
+            async with store.work() as work:
+                await outbox.take_numbers(work.session, "written", 1)
+        except NotOwnerError:
+            print("no owner any more", flush=True)
+            return
+        except Exception:  # its sessions were ended
+            await asyncio.sleep(0.01)
 
 asyncio.run(main())
 """
 
 
-async def test_a_standby_waits_and_takes_over_when_the_owner_is_killed(new_store_url: Callable[[str], str]) -> None:
-    url = new_store_url("executor")
+def started_owner(url: str) -> "subprocess.Popen[str]":
+    """Another process that owns the store and writes to it all the time."""
     owner = subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
-    assert await asyncio.to_thread(owner.stdout.readline) == "held\n"
+    assert owner.stdout.readline() == "held\n"
+    return owner
+
+
+async def written(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return int((await connection.execute(text("SELECT last FROM log_counter WHERE stream = 'written'"))).scalar() or 0)
+
+
+async def test_a_standby_waits_and_takes_over_when_the_owner_is_killed(new_store_url: Callable[[str], str]) -> None:
+    url = new_store_url("executor")
+    owner = await asyncio.to_thread(started_owner, url)
     engine = create_engine(url)
     standby = Ownership(engine, "executor")
     waiting = asyncio.create_task(standby.acquire(every_s=0.1))
@@ -39,6 +73,59 @@ async def test_a_standby_waits_and_takes_over_when_the_owner_is_killed(new_store
     await asyncio.wait_for(waiting, 5)
     assert await standby.held()
     await standby.release()
+    await engine.dispose()
+
+
+async def test_an_owner_that_hangs_is_fenced(new_store_url: Callable[[str], str]) -> None:
+    """R4: stopped in the middle of its writing, replaced within 5 s, and let go on: it writes nothing any more."""
+    url = new_store_url("executor")
+    owner = await asyncio.to_thread(started_owner, url)
+    engine = create_engine(url)
+    standby = Ownership(engine, "executor")
+    waiting = asyncio.create_task(standby.acquire(every_s=0.1))
+    await asyncio.sleep(1)
+    assert not waiting.done(), "an owner that shows that it lives is left alone"
+    owner.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(5):
+        await waiting
+        store = Store(engine, "executor", lambda: 1)
+        await store.begin_term()
+    before = await written(engine)
+    assert before > 0
+    owner.send_signal(signal.SIGCONT)
+    assert owner.stdout is not None
+    said = await asyncio.to_thread(owner.stdout.read)
+    code = await asyncio.to_thread(owner.wait, 10)
+    if engine.dialect.name == "sqlite":
+        assert (said, code) == ("", -signal.SIGKILL)
+    else:
+        assert said.endswith("no owner any more\n")
+    async with store.work() as work:
+        await outbox.take_numbers(work.session, "written", 1)
+    assert await written(engine) == before + 1
+    assert await standby.held()
+    await standby.release()
+    await engine.dispose()
+
+
+async def test_a_term_ends_when_the_next_one_begins(new_store_url: Callable[[str], str]) -> None:
+    """Whatever became of the lock (somebody removed its file): two that believe to own a store never both write."""
+    engine = create_engine(new_store_url("executor"))
+    async with engine.begin() as connection:
+        await connection.run_sync(outbox.LOG.create_all)
+    first, second = Store(engine, "executor", lambda: 1), Store(engine, "executor", lambda: 1)
+    await first.begin_term()
+    async with first.work():
+        pass
+    await second.begin_term()
+    with pytest.raises(NotOwnerError):
+        async with first.work() as work:
+            await outbox.take_numbers(work.session, "written", 1)
+    assert first.not_owner
+    assert not second.not_owner
+    async with second.work():
+        pass
+    assert await written(engine) == 0
     await engine.dispose()
 
 
@@ -57,9 +144,12 @@ async def test_a_lost_connection_loses_the_lock(postgres: Callable[[str], str]) 
     engine = create_engine(postgres("executor"))
     owner = Ownership(engine, "executor")
     await owner.acquire()
-    assert owner._connection is not None
+    assert owner._session is not None
+    pid = await asyncio.to_thread(lambda: owner._session and owner._session.execute(text("SELECT pg_backend_pid()")).scalar())
     async with engine.connect() as other:
-        pid = (await owner._connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar()
-        await other.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
-    assert not await owner.held()
+        await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    async with asyncio.timeout(3):
+        while await owner.held():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await owner.release()
     await engine.dispose()

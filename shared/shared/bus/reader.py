@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from shared import telemetry
 from shared.contracts.event import Batch, Lost
 from shared.store import outbox
-from shared.store.outbox import DeadLetter, Entry, PlaceMovedError
+from shared.store.outbox import DeadLetter, Entry, NotOwnerError, PlaceMovedError
 from shared.store.work import Store, Work
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ class Unavailable(Exception):  # noqa: N818  (a state of the surroundings, not a
     """Something that a handler needs is away; the same run is tried again until it is back."""
 
 
-SURROUNDINGS = (OperationalError, InterfaceError, ConnectionError, TimeoutError, OSError, Unavailable)
+SURROUNDINGS = (OperationalError, InterfaceError, ConnectionError, TimeoutError, OSError, NotOwnerError, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

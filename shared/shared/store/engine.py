@@ -1,21 +1,20 @@
-"""Engines for SQLite and Postgres, the column types that keep amounts exact, and the lock that makes one instance the owner."""
+"""Engines for SQLite and Postgres, and the column types that keep amounts exact."""
 
-import asyncio
-import fcntl
-import hashlib
-import os
+import secrets
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, String, TypeDecorator, event, text
+from sqlalchemy import BigInteger, Dialect, String, TypeDecorator, event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.money import EXACT
 
 SCALE = 8
 READ_ONLY = {"lockstep_read_only": True}
+INSTANCE = f"lockstep-{secrets.token_hex(8)}"
+"""This process, as Postgres sees it (`application_name`)."""
 
 
 class ScaledDecimal(TypeDecorator[Decimal]):
@@ -76,7 +75,8 @@ def create_engine(url: str, **sqlite_options: Any) -> AsyncEngine:
     """
     parsed = database_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        named = {"application_name": INSTANCE}
+        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=named)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(parsed, **sqlite_options)
@@ -95,69 +95,3 @@ def create_engine(url: str, **sqlite_options: Any) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("lockstep_read_only") else "BEGIN IMMEDIATE")
 
     return engine
-
-
-class Ownership:
-    """Held by the one instance that works on a store; a second one waits for it (a standby).
-
-    A file lock beside a SQLite file, an advisory lock in Postgres: both vanish with their holder, however it ends.
-    """
-
-    def __init__(self, engine: AsyncEngine, service: str) -> None:
-        self._engine = engine
-        self._service = service
-        self._file: int | None = None
-        self._connection: AsyncConnection | None = None
-
-    async def acquire(self, every_s: float = 0.5) -> None:
-        """Waits until this instance is the owner."""
-        while not await self._try():  # noqa: ASYNC110  (the holder is another process: there is no event to wait for)
-            await asyncio.sleep(every_s)
-
-    async def held(self) -> bool:
-        """Whether the lock is held still. A lost connection to Postgres loses it: the instance has to stop."""
-        if self._connection is None:
-            return self._file is not None
-        try:
-            await self._connection.execute(text("SELECT 1"))
-        except Exception:  # noqa: BLE001  (whatever went wrong: without the connection there is no lock)
-            return False
-        return True
-
-    async def release(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
-
-    async def _try(self) -> bool:
-        database = self._engine.url.database
-        if self._engine.dialect.name == "sqlite":
-            if not database or database == ":memory:":
-                return True
-            return self._try_file(f"{database}.lock")
-        connection = await self._engine.connect()
-        try:
-            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            key = int.from_bytes(hashlib.sha256(self._service.encode()).digest()[:8], "big", signed=True)
-            taken = bool((await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})).scalar())
-        except BaseException:
-            await connection.close()
-            raise
-        if taken:
-            self._connection = connection
-        else:
-            await connection.close()
-        return taken
-
-    def _try_file(self, path: str) -> bool:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return False
-        self._file = handle
-        return True

@@ -52,6 +52,8 @@ dead_letter = Table(
 )
 identity = Table("log_identity", LOG, Column("name", String(32), primary_key=True), Column("value", String(64), nullable=False))
 
+TERM = ":term"
+"""The counter that numbers the terms of ownership; no stream has a colon first."""
 WHOLE_BATCH = -1
 """`event_index` of a dead letter that is a whole entry."""
 
@@ -106,6 +108,17 @@ async def claim(session: AsyncSession, name: str, value: str) -> str:
     await session.execute(upsert(session, identity).values(name=name, value=value).on_conflict_do_nothing())
     known: str = (await session.execute(select(identity.c.value).where(identity.c.name == name))).scalar_one()
     return known
+
+
+class NotOwnerError(Exception):
+    """Another instance has taken over the store: this one must not write any more."""
+
+
+async def hold_term(session: AsyncSession, term: int) -> None:
+    """Nobody else begins a term until this transaction ends. Raises NotOwnerError when somebody has."""
+    statement = select(counter.c.last).where(counter.c.stream == TERM).with_for_update(read=True)
+    if (await session.execute(statement)).scalar() != term:
+        raise NotOwnerError(f"term {term} is over: another instance owns the store")
 
 
 async def take_numbers(session: AsyncSession, stream: str, count: int) -> int:

@@ -111,9 +111,17 @@ class Store:
         """Called when a unit of work is given up: what memory knows of it has to be forgotten."""
         self.on_told: list[Callable[[Work], None]] = []
         """Called after each commit with the unit of work: for figures and traces. They must not raise."""
+        self.not_owner = False
+        """Set when a unit of work found that another instance has taken over: this one has to end."""
+        self._term = 0
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._readers = async_sessionmaker(engine.execution_options(**READ_ONLY), expire_on_commit=False)
         self._turn = asyncio.Lock() if serial or engine.dialect.name == "sqlite" else None
+
+    async def begin_term(self) -> None:
+        """For a sole owner, once it has the lock and before it loads anything: whoever had the store before cannot write any more."""
+        async with self._sessions.begin() as session:
+            self._term = await outbox.take_numbers(session, outbox.TERM, 1)
 
     async def open(self, shard: str | None = None) -> None:
         """Loads the places; to be called once, before anything else.
@@ -141,7 +149,7 @@ class Store:
 
     @asynccontextmanager
     async def work(self, cause: Event | None = None, correlation_id: str = "", lost: tuple[str, Lost] | None = None) -> AsyncIterator[Work]:
-        """One transaction: committed when the block ends, given up when it raises.
+        """One transaction: committed when the block ends, given up when it raises. Raises NotOwnerError when another instance took over.
 
         With `lost` (a topic and numbers), what is emitted on that topic is a snapshot that stands for those numbers.
         """
@@ -149,6 +157,8 @@ class Store:
         async with turn:
             try:
                 async with self._sessions.begin() as session:
+                    if self._term:
+                        await self._hold_term(session)
                     work = Work(session, self.clock(), cause, correlation_id, lost)
                     yield work
                     for finish in work.before_commit:
@@ -165,6 +175,13 @@ class Store:
             count()
         for told in self.on_told:
             told(work)
+
+    async def _hold_term(self, session: AsyncSession) -> None:
+        try:
+            await outbox.hold_term(session, self._term)
+        except outbox.NotOwnerError:
+            self.not_owner = True
+            raise
 
     async def _write(self, work: Work) -> set[str]:
         for stream, (before, after) in work.moves.items():
