@@ -160,9 +160,10 @@ async def raw(world: World, method: str, path: str, query: bytes, body: bytes, h
         "server": ("api", 80),
     }
     sent: list[Any] = []
+    coming = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return next(coming, {"type": "http.disconnect"})
 
     async def send(message: Any) -> None:
         sent.append(message)

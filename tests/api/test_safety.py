@@ -69,6 +69,7 @@ LISTS = {
     *("GET /copytrade/masters", "POST /copytrade/masters/search", "GET /copytrade/my", "GET /copytrade/subscriptions"),
     *("POST /copytrade/subscriptions/search", "GET /copytrade/trade-links", "POST /copytrade/trade-links/search", "GET /copytrade/rewards"),
     *("POST /copytrade/rewards/search", "GET /copytrade/halts", "GET /copytrade/api-keys", "GET /customer/session/accounts"),
+    *("GET /copytrade/positions", "POST /copytrade/positions/search", "GET /copytrade/events"),
 }
 OPEN = {"POST /customer/auth/login"}
 MANAGERS = {"POST /manager/{command}"}
@@ -99,6 +100,8 @@ async def answer_to(world: World, who: int | str | None, route: str) -> int:
         path += f"?login={BOB_LOGIN}"
     if path.endswith("/statement"):
         path += "?subscription_id=1"
+    if path.endswith("/events"):
+        path += "?follow=0"
     return (await world.call(who, method, path, BODIES.get(route))).status_code
 
 
@@ -120,14 +123,15 @@ async def test_s1_objects_belong_to_somebody(world: World, route: str) -> None:
 
 @pytest.mark.parametrize("route", sorted(LISTS))
 async def test_s1_lists_show_what_is_ones_own(world: World, route: str) -> None:
+    """`tests/api/test_events.py` shows the same of what a stream tells."""
     await bobs(world)
     assert await answer_to(world, None, route) == 401
     assert await answer_to(world, MNG, route) == 401
-    method, path = route.split()
+    method, path = route.replace("/events", "/events?follow=0").split()
     seen = (await world.call(EVE, method, path)).text
     assert str(BOB_LOGIN) not in seen
     mine = (await world.call(BOB, method, path)).text
-    assert (str(BOB_LOGIN) in mine) == (not any(word in path for word in ("rewards", "halts")))
+    assert (str(BOB_LOGIN) in mine) == (not any(word in path for word in ("rewards", "halts", "positions", "events")))
 
 
 async def everything(world: World) -> list[Any]:

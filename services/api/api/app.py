@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from shared.store.work import Store
 
-from api.client import control, followers, links, masters, profile, rewards, session, subscriptions
+from api.client import control, events, followers, links, masters, positions, profile, rewards, session, subscriptions
 from api.context import Context
 from api.docs_page import docs_page
 from api.door import Limits, answer_failures
@@ -28,6 +28,8 @@ def create_app(store: Store, settings: Settings, context: Context | None = None)
         followers.router,
         subscriptions.router,
         links.router,
+        positions.router,
+        events.router,
         rewards.router,
         profile.router,
         control.router,

@@ -20,6 +20,9 @@ READ_ONLY = "SESSION_READ_ONLY"
 MANAGERS = frozenset({MANAGER, ADMIN, DEALER, CRM_MANAGER, CRM_ADMIN, READ_ONLY})
 ALGORITHM = "HS256"
 TOKEN_MAX_LENGTH = 4096
+COOKIE = "lockstep_session"
+COOKIE_PATH = "/copytrade/events"
+"""Only the stream takes the cookie: browsers send it by themselves, and no write may be made that way."""
 
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody has this password")

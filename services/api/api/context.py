@@ -19,7 +19,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from api import auth, read_models, tables
+from api import auth, news, read_models, tables
 from api.auth import Actor, Session, Vault
 from api.commands.change import Change
 from api.errors import AccountUnseen, Refused
@@ -52,6 +52,7 @@ class Context:
         self.secret = settings.secret.get_secret_value()
         self.vault = Vault(self.secret)
         self.prices: dict[str, PriceRow] = {}
+        self.hub = news.Hub(store, settings.events_streams_max, settings.events_streams_total)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._rate = parse(settings.rate_limit)
         self._login_rate = parse(settings.login_rate_limit)
@@ -121,11 +122,12 @@ class Context:
             await asyncio.sleep(PRUNE_EVERY_S)
 
     async def forget_old_answers(self) -> None:
-        """Answers to Idempotency-Keys, and used signatures that are out of their window."""
+        """Answers to Idempotency-Keys, used signatures that are out of their window, and what is kept for resumed streams."""
         async with self.store.work() as work:
             before = work.now - round(self.settings.idempotency_hours * 3_600_000)
             await work.session.execute(delete(Answered).where(col(Answered.created_ms) < before))
             await work.session.execute(delete(Signed).where(col(Signed.expires_ms) < work.now))
+            await news.forget_old_changes(work.session, self.settings.events_kept)
 
     async def _seen(self, login: int) -> None:
         """Waits until the account was seen, `account_wait_s` at most."""

@@ -75,8 +75,13 @@ class CustomerRoute(OpenRoute):
 
     async def admit(self, request: Request) -> None:
         context = context_of(request)
-        request.state.actor = await context.customer(request.headers.get("authorization", ""))
+        request.state.token = self.token(request)
+        request.state.actor = await context.customer(request.state.token)
         await context.spend(str(request.state.actor))
+
+    def token(self, request: Request) -> str:
+        """Where the session's token is."""
+        return request.headers.get("authorization", "")
 
 
 class ManagerRoute(OpenRoute):

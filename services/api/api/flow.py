@@ -20,12 +20,10 @@ from sqlalchemy import bindparam, delete, select
 from sqlmodel import col
 
 from api import read_models, store
-from api.read_models import Account, Accrual, Deal, MasterStats, Position, Sharing, Symbol, TradeLink
+from api.read_models import Account, Accrual, Deal, MasterStats, Position, PositionGone, Sharing, Symbol, TradeLink
 from api.store import Follower, Halt, Master, RewardPolicy, Subscription, Version
+from api.tables import Base, table_of
 from api.views import number
-
-NOT_OF_A_POSITION = ("reason", "commission", "equity", "balance", "credit")
-NOT_OF_A_SYMBOL = ("stops_level", "commission", "swap_long", "swap_short")
 
 
 async def on_links(batch: Received[LinksChanged], work: Work) -> None:
@@ -38,7 +36,7 @@ async def on_links(batch: Received[LinksChanged], work: Work) -> None:
             digest = blake2b(event.inputs.encode(), digest_size=16).hexdigest()
             decisions[digest] = event.inputs
         for row in event.rows:
-            values = _kept(row._asdict(), id="link", subscription_id="subscription")
+            values = _kept(TradeLink, row._asdict(), id="link", subscription_id="subscription")
             before = found.get(row.link, {"inputs": "", "decision": ""})
             made = {"inputs": row.inputs or before["inputs"], "decision": digest or before["decision"]}
             found[row.link] = values | {"master_login": event.master_login, "master_order": event.master_order} | made
@@ -52,9 +50,9 @@ async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
     sharing: dict[int, dict[str, Any]] = {}
     for event in batch.events:
         if isinstance(event, AccrualsChanged):
-            accruals |= {row.id: _kept(row._asdict()) | {"base_exact": row.base_amount} for row in event.rows}
+            accruals |= {row.id: _kept(Accrual, row._asdict()) | {"base_exact": row.base_amount} for row in event.rows}
         elif isinstance(event, SharingChanged):
-            sharing |= {row.subscription: _kept(row._asdict()) for row in event.rows}
+            sharing |= {row.subscription: _kept(Sharing, row._asdict()) for row in event.rows}
         elif isinstance(event, StandingsChanged):
             standings = [{"its_id": row.subscription, "new": row.standing} for row in event.rows]
             its_id = col(Subscription.id) == bindparam("its_id")
@@ -68,7 +66,7 @@ async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
     for event in batch.events:
         for row in event.rows:
             history = json.dumps([number(value) for value in row.pnl_history], separators=(",", ":"))
-            found[row.login, row.period] = _kept(row._asdict()) | {"pnl_history": history}
+            found[row.login, row.period] = _kept(MasterStats, row._asdict()) | {"pnl_history": history}
     await read_models.save_rows(work.session, MasterStats, list(found.values()))
 
 
@@ -77,13 +75,13 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
     for event in batch.events:
         match event:
             case trades.AccountsOpened() | trades.AccountsChanged():
-                rows = {row.login: _kept(row._asdict(), group_name="group") | {"updated_ms": event.time} for row in event.rows}
+                rows = {row.login: _kept(Account, row._asdict(), group_name="group") | {"updated_ms": event.time} for row in event.rows}
                 await read_models.save_rows(work.session, Account, list(rows.values()))
             case trades.SymbolsChanged():
-                symbols = {row.symbol: _kept(row._asdict(), leave_out=NOT_OF_A_SYMBOL) for row in event.rows}
+                symbols = {row.symbol: _kept(Symbol, row._asdict()) for row in event.rows}
                 await read_models.save_rows(work.session, Symbol, list(symbols.values()))
             case trades.PositionsOpened():
-                opened = {row.order: _kept(row._asdict(), leave_out=NOT_OF_A_POSITION) | {"initial": row.volume} for row in event.rows}
+                opened = {row.order: _kept(Position, row._asdict()) | {"initial": row.volume} for row in event.rows}
                 await _opened(work, opened)
             case trades.PositionsChanged():
                 stops = [{"its_order": row.order, "new_sl": _scaled(row.sl), "new_tp": _scaled(row.tp)} for row in event.rows]
@@ -106,20 +104,26 @@ async def _opened(work: Work, opened: dict[int, dict[str, Any]]) -> None:
 
 
 async def _closed(work: Work, rows: Iterable[trades.ClosedRow]) -> None:
-    deals = {row.deal: _kept(row._asdict(), position="order") for row in rows}
+    deals = {row.deal: _kept(Deal, row._asdict(), position="order") for row in rows}
     await read_models.save_rows(work.session, Deal, list(deals.values()))
     left = [{"its_order": row.order, "now": row.left} for row in rows if row.left]
     await read_models.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
-    gone = [row.order for row in rows if not row.left]
-    if gone:
-        await work.session.execute(delete(Position).where(col(Position.order).in_(gone)))
+    await _gone(work, [{"order": row.order, "login": row.login, "symbol": row.symbol} for row in rows if not row.left])
+
+
+async def _gone(work: Work, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        await work.session.execute(delete(Position).where(col(Position.order).in_([row["order"] for row in rows])))
+        await read_models.save_rows(work.session, PositionGone, rows)
 
 
 async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
     """All that an account holds: what is not among them is gone."""
+    held = {row.order: _kept(Position, row._asdict()) | {"login": event.login} for row in event.rows}
     if event.first:
-        await work.session.execute(delete(Position).where(col(Position.login) == event.login))
-    held = {row.order: _kept(row._asdict(), leave_out=("version",)) | {"login": event.login} for row in event.rows}
+        known = select(col(Position.order), col(Position.symbol)).where(col(Position.login) == event.login)
+        found = (await work.session.execute(known)).all()
+        await _gone(work, [{"order": order, "login": event.login, "symbol": symbol} for order, symbol in found if order not in held])
     await read_models.save_rows(work.session, Position, list(held.values()))
 
 
@@ -144,11 +148,13 @@ async def snapshot(work: Work) -> None:
         work.emit(config.TOPIC, config.HaltSaved(halt=store.halt_state(halt)))
 
 
-def _kept(values: dict[str, Any], leave_out: tuple[str, ...] = (), **renamed: str) -> dict[str, Any]:
-    """A row as the read model keeps it: amounts to 8 places, some columns under another name, some not at all."""
+def _kept(model: type[Base], values: dict[str, Any], **renamed: str) -> dict[str, Any]:
+    """A row as the read model keeps it: the fields that it has columns for, some under another name, amounts to 8 places. Contracts grow
+    by fields, which are nothing to a read model that does not show them."""
+    columns = table_of(model).c
     for new, old in renamed.items():
         values[new] = values.pop(old)
-    return {name: _scaled(value) if isinstance(value, Decimal) else value for name, value in values.items() if name not in leave_out}
+    return {name: _scaled(value) if isinstance(value, Decimal) else value for name, value in values.items() if name in columns}
 
 
 def _scaled(value: Decimal) -> Decimal:

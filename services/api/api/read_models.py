@@ -6,11 +6,16 @@ from typing import Any
 from shared.explain import Decided
 from shared.store.engine import ExactDecimal, ScaledDecimal
 from shared.store.outbox import upsert
-from sqlalchemy import BigInteger, Index, Text, func, select, update
+from sqlalchemy import BigInteger, Index, Text, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, col
 
 from api.tables import Base, table_of
+
+
+def change_id() -> Any:
+    """The number of a row's last change: who has seen it has seen all before it (`api.news`)."""
+    return Field(default=0, index=True, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class Account(Base, table=True):
@@ -31,6 +36,7 @@ class Account(Base, table=True):
     free_margin: Decimal = Field(sa_type=ScaledDecimal)
     positions: int
     updated_ms: int = Field(sa_type=BigInteger)
+    change_id: int = change_id()
 
 
 class TradeLink(Base, table=True):
@@ -66,6 +72,7 @@ class TradeLink(Base, table=True):
     inputs: str = Field(default="", sa_type=Text)
     decision: str = Field(default="", max_length=32)
     """Which row of `decision` has what the inputs share with the other followers'."""
+    change_id: int = change_id()
 
 
 class Decision(Base, table=True):
@@ -110,6 +117,7 @@ class Accrual(Base, table=True):
     ref_accrual_id: int = Field(default=0, sa_type=BigInteger)
     base_exact: Decimal = Field(sa_type=ExactDecimal)
     """The base with all its places, for the statement; `base_amount` is for lists."""
+    change_id: int = change_id()
 
 
 class Sharing(Base, table=True):
@@ -175,6 +183,18 @@ class Position(Base, table=True):
     tp: Decimal = Field(sa_type=ScaledDecimal)
     client_id: str
     opened_ms: int = Field(sa_type=BigInteger)
+    change_id: int = change_id()
+
+
+class PositionGone(Base, table=True):
+    """A position that is held no more, for who follows the changes. Kept as long as changes can be resumed from."""
+
+    __tablename__ = "position_gone"
+
+    order: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    login: int = Field(sa_type=BigInteger)
+    symbol: str
+    change_id: int = change_id()
 
 
 class Deal(Base, table=True):
@@ -201,6 +221,18 @@ class Deal(Base, table=True):
     position_client_id: str
     opened_ms: int = Field(sa_type=BigInteger)
     closed_ms: int = Field(sa_type=BigInteger)
+    change_id: int = change_id()
+
+
+class ChangeCounter(Base, table=True):
+    """The one row that numbers changes: locked from the moment a transaction takes numbers until it ends, so they commit in order."""
+
+    __tablename__ = "change_counter"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    last: int = Field(sa_type=BigInteger)
+    floor: int = Field(default=0, sa_type=BigInteger)
+    """Who has seen this change, or a later one, can resume from there."""
 
 
 class Symbol(Base, table=True):
@@ -270,6 +302,8 @@ async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[st
     if not rows:
         return
     table = table_of(model)
+    if "change_id" in table.c:
+        rows = await numbered(session, rows)
     keys = [column.name for column in table.primary_key]
     statement = upsert(session, table)
     fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
@@ -280,6 +314,19 @@ async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[st
 
 async def change_rows(session: AsyncSession, model: type[Base], where: Any, values: Any, rows: list[dict[str, Any]]) -> None:
     """One update for many rows, with bound parameters."""
-    if rows:
-        connection = await session.connection()
-        await connection.execute(update(table_of(model)).where(where).values(values), rows)
+    if not rows:
+        return
+    if "change_id" in table_of(model).c:
+        rows = await numbered(session, rows, "new_change")
+        values = values | {"change_id": bindparam("new_change")}
+    connection = await session.connection()
+    await connection.execute(update(table_of(model)).where(where).values(values), rows)
+
+
+async def numbered(session: AsyncSession, rows: list[dict[str, Any]], name: str = "change_id") -> list[dict[str, Any]]:
+    """The rows, each with the number of its change."""
+    table = table_of(ChangeCounter)
+    statement = upsert(session, table).values(id=1, last=len(rows), floor=0)
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"last": table.c.last + len(rows)})
+    last: int = (await session.execute(statement.returning(table.c.last))).scalar_one()
+    return [row | {name: number} for number, row in enumerate(rows, last - len(rows) + 1)]

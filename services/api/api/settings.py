@@ -31,6 +31,16 @@ class Settings(CommonSettings):
     """How long the answer to an Idempotency-Key is kept."""
     openapi_require_signed_body: bool = False
     """Refuse JSON bodies that are not part of the signature. Existing clients leave them out, so it is off; on is safer."""
+    events_streams_max: int = Field(default=10, ge=1)
+    """Streams of `GET /copytrade/events` that one customer may have open on one instance."""
+    events_streams_total: int = Field(default=2000, ge=1)
+    """Streams of all customers on one instance."""
+    events_heartbeat_s: float = Field(default=15, gt=0)
+    """A stream that has nothing to tell says so this often, so that proxies and clients know that it lives."""
+    events_kept: int = Field(default=1_000_000, ge=1)
+    """Changes, of all customers together, that a stream can be resumed over; who was away for longer is told to load anew."""
+    events_check_s: float = Field(default=30, gt=0)
+    """How often an open stream's session is looked at again."""
     tcp_port: int = Field(default=0, ge=0, le=65535)
     """Port of the manager's line protocol; 0: that door stays closed."""
     tcp_line_max_bytes: int = Field(default=1024 * 1024, ge=1024)

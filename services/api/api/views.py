@@ -53,6 +53,11 @@ TRADE = (
     *("order", "deal", "symbol", "side", "volume", "volume_initial", "volume_left", "open_price", "close_price", "open_time", "close_time"),
     *("profit", "commission", "storage", "reason"),
 )
+POSITION = ("order", "login", "symbol", "side", "volume", "volume_initial", "price", "sl", "tp", "open_time", "client_id")
+POSITION_NOW = ("subscription_id", "master_order", "mark_price", "profit")
+"""What a position's row does not hold: whose copy it is (0: nobody's), and what it is worth now."""
+CLOSED_POSITION = ("order", "login", "symbol")
+DEAL = ("login", *TRADE, "client_id")
 STATS = ("roi", "pnl", "win_rate", "max_drawdown", "avg_pnl_per_trade", "trades")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -21,8 +21,11 @@ router = APIRouter(prefix="/customer", tags=["session"], route_class=CustomerRou
 
 
 @open_router.post("/auth/login", response_model=answers.SIGNED_IN)
-async def login(body: LoginBody, request: Request) -> Json:
-    """Profile, accounts and a session token for an e-mail and its password, and a one-time code where the customer has set that up."""
+async def login(body: LoginBody, request: Request, response: Response) -> Json:
+    """Profile, accounts and a session token for an e-mail and its password, and a one-time code where the customer has set that up.
+
+    The token comes as a cookie, too, for a browser's EventSource; no other route takes it from there.
+    """
     context = context_of(request)
     await context.spend_login(body.email, request.client.host if request.client else "")
     async with context.store.read() as session:
@@ -34,6 +37,8 @@ async def login(body: LoginBody, request: Request) -> Json:
         raise Refused("CUSTOMER_DISABLED", "the customer is disabled")
     await _second_factor(context, customer, body.otp_code)
     token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, context.now_s(), context.settings.session_ttl_s)
+    lasts, secure = context.settings.session_ttl_s, context.settings.env == "production"
+    response.set_cookie(auth.COOKIE, token, lasts, path=auth.COOKIE_PATH, httponly=True, secure=secure, samesite="strict")
     return profile(customer) | await _accounts(context, customer.id) | {"__token": token}
 
 
