@@ -26,10 +26,14 @@ def of_link(link: LinkRecord, held: Held | None, *, resting: bool) -> list[Findi
         return ["missing"] if confirmed and not resting and held is None else []
     if link.follower_order == 0:
         return []  # the opening has no answer yet: the timer asks for it under its own id
+    closing = link.close_volume if link.sent_ms else 0
     if held is None:
-        return ["missing"]
+        # Our close of the whole has no answer yet: it is asked for, since only the answer tells at which price, and whose close it was.
+        return [] if closing and closing == link.volume_now else ["missing"]
     findings: list[Finding] = []
-    if held.volume != link.volume_now or (held.volume > link.target and not link.close_volume and not link.sent_ms):
+    if held.volume not in {link.volume_now, link.volume_now - closing} or (
+        held.volume > link.target and not link.close_volume and not link.sent_ms
+    ):
         findings.append("volume")
     if (held.sl, held.tp) != (link.want_sl, link.want_tp) and not link.protect_ms and link.phase == links.OPEN:
         findings.append("stops")
