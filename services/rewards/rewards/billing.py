@@ -24,7 +24,7 @@ from rewards.terms import FOREVER, Subscription, terms_at
 
 log = structlog.get_logger()
 
-AT_ONCE = 200
+AT_ONCE = 1000
 """Subscriptions that one transaction bills."""
 STEPS = 400
 """Steps that it does of one of them, so that a long sleep does not make a long transaction."""

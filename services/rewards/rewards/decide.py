@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from shared.contracts.config import RewardPolicy, RewardType
@@ -169,6 +170,7 @@ def accrual_id(key: str, attempt: int = 0) -> int:
     return int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=8).digest()) >> (64 - ID_BITS) or 1
 
 
+@lru_cache(maxsize=4096)
 def text(value: Decimal) -> str:
     """A Decimal as it stands in inputs: plain digits, none of them needless."""
     return format(plain(value), "f")

@@ -1,6 +1,7 @@
 """Billing periods: half-open, bounded at midnight in the broker's time zone, told in UTC."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ class Period(NamedTuple):
         return self.end - self.start
 
 
+@lru_cache(maxsize=4096)  # a month ends for everybody at once
 def period_at(kind: str, at_ms: int, zone: ZoneInfo) -> Period:
     """The calendar period of a kind (daily, weekly, monthly, quarterly) that holds an instant.
 

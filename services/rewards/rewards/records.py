@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from rewards import tables
+from rewards.bulk import insert_many, put_many
 from rewards.fees import Charged
 from rewards.marks import Flow, Mark
 from rewards.settle import TAKEN, Phase
@@ -52,13 +53,27 @@ class Material:
         return [flow for flow in self.flows[login] if start <= flow.time_ms < end]
 
 
+class MarkRow(NamedTuple):
+    """A mark in the columns of its table."""
+
+    follower_login: int
+    master_login: int
+    basis: str
+    mark: Decimal
+    capital: Decimal
+    realised: Decimal
+    own_fees: Decimal
+
+
+LINE_NAMES = [one.name for one in fields(Line)]
+
+
 async def add_lines(session: AsyncSession, lines: Sequence[Line]) -> None:
-    if lines:
-        await session.execute(upsert(session, tables.billing).on_conflict_do_nothing(), [asdict(one) for one in lines])
+    await insert_many(session, tables.billing, lines, LINE_NAMES, "ON CONFLICT DO NOTHING")
 
 
 async def save_lines(session: AsyncSession, lines: Sequence[Line]) -> None:
-    await put(session, tables.billing, [asdict(one) for one in lines])
+    await put_many(session, tables.billing, lines, LINE_NAMES)
 
 
 async def wake(session: AsyncSession, subscriptions: Iterable[int]) -> None:
@@ -113,8 +128,8 @@ async def _of_followers(session: AsyncSession, got: Material, logins: Collection
 
 
 async def save_marks(session: AsyncSession, marks: dict[Pair, Mark]) -> None:
-    rows = [{"follower_login": pair[0], "master_login": pair[1]} | asdict(mark) for pair, mark in marks.items()]
-    await put(session, tables.mark, rows)
+    rows = [MarkRow(*pair, mark.basis, mark.mark, mark.capital, mark.realised, mark.own_fees) for pair, mark in marks.items()]
+    await put_many(session, tables.mark, rows, MarkRow._fields)
 
 
 async def add_flows(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:

@@ -255,7 +255,7 @@ class Settlement:
                 amount=amount.amount,
                 currency=amount.currency,
                 reason=REASON_COPY_REWARD,
-                api_data=json.dumps({"copy_reward_accrual_id": accrual.id}),
+                api_data=f'{{"copy_reward_accrual_id": {accrual.id}}}',
                 keep_margin_level=guard,
             )
         )

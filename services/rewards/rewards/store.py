@@ -1,17 +1,18 @@
 """Reads and writes the tables of the rewards service; nothing here decides anything."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 from shared.contracts.config import RewardPolicy
 from shared.contracts.rewards import SharingRow, StandingRow
 from shared.store.outbox import upsert
-from sqlalchemy import Table, bindparam, insert, or_, select, update
+from sqlalchemy import Table, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from rewards import ledger, tables
+from rewards.bulk import insert_many, put_many, update_many
 from rewards.decide import Accrual, Slice, accrual_id
 from rewards.known import Account, Known, Symbol
 from rewards.settle import FINAL
@@ -23,8 +24,11 @@ __all__ = ["METADATA"]
 CHUNK = 500
 ACCRUAL_NAMES = [one.name for one in fields(Accrual)]
 ACCRUAL_COLUMNS = [tables.accrual.c[name] for name in ACCRUAL_NAMES]
-CHANGING = ("phase", "updated_ms", "payout_amount", "payout_currency", "inputs", "reason", "charge_order", "payout_order")
-CHANGING_TOO = ("withheld", "pay_amount", "tries", "next_ms")
+CHANGING = (
+    *("phase", "updated_ms", "payout_amount", "payout_currency", "inputs", "reason", "charge_order", "payout_order"),
+    *("withheld", "pay_amount", "tries", "next_ms"),
+)
+ADDED = "ON CONFLICT (account, currency) DO UPDATE SET amount = balance.amount + excluded.amount"
 
 T = TypeVar("T")
 
@@ -51,6 +55,26 @@ class Trade(NamedTuple):
     @property
     def slice(self) -> Slice:
         return Slice(self.order, self.deal, self.symbol, self.volume, self.profit, self.commission, self.swap, self.time_ms)
+
+
+class Balance(NamedTuple):
+    """What is added to an account's balance, in minor units."""
+
+    account: str
+    currency: str
+    amount: int
+
+
+class SharingStored(NamedTuple):
+    """A contract's SharingRow, in the columns of its table."""
+
+    subscription_id: int
+    follower_login: int
+    master_login: int
+    currency: str
+    realized_profit: Decimal
+    holding: Decimal
+    settled: Decimal
 
 
 TRADE_COLUMNS = [tables.trade.c[name] for name in Trade._fields]
@@ -98,7 +122,7 @@ async def load(session: AsyncSession) -> Known:
 async def save_masters(session: AsyncSession, masters: Collection[Master]) -> None:
     """Masters with all that is known of them: when they ran, and every version of their policies."""
     names = ("login", "id", "customer_id", "version", "gone_ms")
-    await put(session, tables.master, [{name: getattr(one, name) for name in names} for one in masters])
+    await put_many(session, tables.master, list(masters), names)
     await put(session, tables.activity, [row for one in masters for row in _switched("master", one.login, one.running)])
     rows = [
         {
@@ -116,7 +140,7 @@ async def save_masters(session: AsyncSession, masters: Collection[Master]) -> No
 
 async def save_subscriptions(session: AsyncSession, subscriptions: Collection[Subscription]) -> None:
     names = ("id", "master_login", "follower_login", "version", "created_ms", "gone_ms")
-    await put(session, tables.subscription, [{name: getattr(one, name) for name in names} for one in subscriptions])
+    await put_many(session, tables.subscription, list(subscriptions), names)
     await put(session, tables.activity, [row for one in subscriptions for row in _switched("subscription", one.id, one.active)])
 
 
@@ -126,7 +150,7 @@ def _switched(kind: str, key: int, switch: Switch) -> list[dict[str, Any]]:
 
 
 async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> None:
-    await put(session, tables.account, [asdict(one) for one in accounts])
+    await put_many(session, tables.account, list(accounts), [one.name for one in fields(Account)])
 
 
 async def save_symbols(session: AsyncSession, symbols: Iterable[Symbol]) -> None:
@@ -144,8 +168,7 @@ async def trades_of(session: AsyncSession, orders: Iterable[int]) -> dict[int, l
 
 
 async def add_trades(session: AsyncSession, trades: Sequence[Trade]) -> None:
-    if trades:
-        await session.execute(insert(tables.trade), [one._asdict() for one in trades])
+    await insert_many(session, tables.trade, trades, Trade._fields)
 
 
 async def save_open_volumes(session: AsyncSession, left: Mapping[int, int]) -> None:
@@ -177,9 +200,7 @@ async def new_accruals(session: AsyncSession, accruals: Iterable[Accrual]) -> li
 
 
 async def add_accruals(session: AsyncSession, accruals: Iterable[Accrual]) -> None:
-    rows = [{name: getattr(one, name) for name in ACCRUAL_NAMES} for one in accruals]
-    if rows:
-        await session.execute(insert(tables.accrual), rows)
+    await insert_many(session, tables.accrual, list(accruals), ACCRUAL_NAMES)
 
 
 async def accruals_by_id(session: AsyncSession, ids: Iterable[int]) -> dict[int, Accrual]:
@@ -204,14 +225,7 @@ async def due_accruals(session: AsyncSession, now: int, limit: int = CHUNK) -> l
 
 async def save_accruals(session: AsyncSession, accruals: Sequence[Accrual]) -> None:
     """Writes what changes in an accrual's life."""
-    if not accruals:
-        return
-    names = CHANGING + CHANGING_TOO
-    statement = update(tables.accrual).where(tables.accrual.c.id == bindparam("at_id"))
-    statement = statement.values({name: bindparam(f"new_{name}") for name in names})
-    rows = [{"at_id": one.id} | {f"new_{name}": getattr(one, name) for name in names} for one in accruals]
-    connection = await session.connection()
-    await connection.execute(statement, rows)
+    await update_many(session, tables.accrual, accruals, CHANGING, "id")
 
 
 async def accruals_to_tell(session: AsyncSession, since_ms: int, after: int) -> list[Accrual]:
@@ -238,11 +252,9 @@ async def append_journal(session: AsyncSession, entries: Sequence[ledger.Entry])
     """Adds entries to the journal, and to the balances that are kept beside it."""
     if not entries:
         return
-    await session.execute(insert(tables.journal), [one._asdict() for one in entries])
-    rows = [{"account": account, "currency": currency, "amount": amount} for (account, currency), amount in ledger.fold(entries).items()]
-    statement = upsert(session, tables.balance)
-    kept = tables.balance.c.amount + statement.excluded.amount
-    await session.execute(statement.on_conflict_do_update(index_elements=["account", "currency"], set_={"amount": kept}), rows)
+    await insert_many(session, tables.journal, entries, ledger.Entry._fields)
+    rows = [Balance(account, currency, amount) for (account, currency), amount in ledger.fold(entries).items()]
+    await insert_many(session, tables.balance, rows, Balance._fields, ADDED)
 
 
 async def balances(session: AsyncSession) -> dict[tuple[str, str], int]:
@@ -265,7 +277,8 @@ async def all_sharing(session: AsyncSession, after: int) -> list[SharingRow]:
 
 
 async def save_sharing(session: AsyncSession, rows: Sequence[SharingRow]) -> None:
-    await put(session, tables.sharing, [{"subscription_id": row.subscription} | row._asdict() for row in rows])
+    stored = [SharingStored(*row) for row in rows]
+    await put_many(session, tables.sharing, stored, SharingStored._fields)
 
 
 async def standings(session: AsyncSession) -> dict[int, StandingRow]:

@@ -1,13 +1,16 @@
 """Recomputes everything that the rewards store claims, and names what is different.
 
-python -m rewards.verify [URL]      prints the first difference; exits with 1 when there is one
+python -m rewards.verify [URL ...]  prints the first difference; exits with 1 when there is one
+
+Several stores are the shards of one service: each has a journal of its own, and all journals together are the ledger.
 """
 
 import asyncio
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -49,11 +52,32 @@ class Operation(NamedTuple):
     operation_id: int
 
 
-async def verify(session: AsyncSession) -> Difference | None:
-    """The first difference: in the chain, the balances, the accruals against journal, inputs and trades. None: everything agrees."""
+async def verify(*shards: AsyncSession) -> Difference | None:
+    """The first difference: in a chain, the balances, the accruals against journal, inputs and trades. None: everything agrees."""
+    by_accrual: dict[int, Balances] = {}
+    seen: Counter[tuple[int, int, int, int]] = Counter()
+    for session in shards:
+        wrong = await _books(session, by_accrual)
+        if wrong is not None:
+            return wrong
+    for session in shards:
+        async for accrual in _accruals(session):
+            what = _against_journal(accrual, by_accrual.pop(accrual.id, {})) or recompute.difference(accrual)
+            what = what or await _against_trades(session, accrual)
+            if what:
+                return Difference("accrual", f"{accrual.id} ({accrual.key})", what)
+            twice = _counted_twice(accrual, seen)
+            if twice is not None:
+                return twice
+    if by_accrual:
+        return Difference("journal", f"accrual {min(by_accrual)}", "has entries, but there is no such accrual")
+    return None
+
+
+async def _books(session: AsyncSession, by_accrual: dict[int, Balances]) -> Difference | None:
+    """One journal: its chain, and the balances that are kept beside it. Adds what it booked for each accrual."""
     last: Entry | None = None
     whole: Balances = defaultdict(int)
-    by_accrual: dict[int, Balances] = {}
     async for entry in _journal(session):
         wrong = _chain(last, entry)
         if wrong:
@@ -63,17 +87,7 @@ async def verify(session: AsyncSession) -> Difference | None:
             whole[account, currency] += amount
             own[account, currency] += amount
         last = entry
-    wrong_balance = _balances(whole, await store.balances(session))
-    if wrong_balance is not None:
-        return wrong_balance
-    async for accrual in _accruals(session):
-        wrong = _against_journal(accrual, by_accrual.pop(accrual.id, {})) or recompute.difference(accrual)
-        wrong = wrong or await _against_trades(session, accrual)
-        if wrong:
-            return Difference("accrual", f"{accrual.id} ({accrual.key})", wrong)
-    if by_accrual:
-        return Difference("journal", f"accrual {min(by_accrual)}", "has entries, but there is no such accrual")
-    return await _each_deal_once(session)
+    return _balances(whole, await store.balances(session))
 
 
 async def operations(session: AsyncSession) -> AsyncIterator[Operation]:
@@ -166,30 +180,29 @@ async def _against_trades(session: AsyncSession, accrual: Accrual) -> str:
     return ""
 
 
-async def _each_deal_once(session: AsyncSession) -> Difference | None:
-    """Whether any deal was counted twice by the same reward type of a subscription."""
-    seen: Counter[tuple[int, int, int, int]] = Counter()
-    async for accrual in _accruals(session):
-        for row in json.loads(accrual.inputs).get("trades", []):
-            key = (accrual.subscription_id, accrual.reward_type, row[0], row[1])
-            seen[key] += 1
-            if seen[key] > 1:
-                return Difference("twice", f"deal {row[1]} of order {row[0]}", f"counted again by accrual {accrual.id}")
+def _counted_twice(accrual: Accrual, seen: Counter[tuple[int, int, int, int]]) -> Difference | None:
+    """Whether any deal was counted before by the same reward type of the subscription."""
+    for row in json.loads(accrual.inputs).get("trades", []):
+        key = (accrual.subscription_id, accrual.reward_type, row[0], row[1])
+        seen[key] += 1
+        if seen[key] > 1:
+            return Difference("twice", f"deal {row[1]} of order {row[0]}", f"counted again by accrual {accrual.id}")
     return None
 
 
-async def verify_store(url: str) -> Difference | None:
-    """`verify` on a store by its URL."""
-    engine = create_engine(url)
-    try:
-        async with AsyncSession(engine.execution_options(**READ_ONLY)) as session:
-            return await verify(session)
-    finally:
-        await engine.dispose()
+async def verify_stores(urls: Sequence[str]) -> Difference | None:
+    """`verify` on the stores of all shards, by their URLs."""
+    async with AsyncExitStack() as stack:
+        sessions = []
+        for url in urls:
+            engine = create_engine(url)
+            stack.push_async_callback(engine.dispose)
+            sessions.append(await stack.enter_async_context(AsyncSession(engine.execution_options(**READ_ONLY))))
+        return await verify(*sessions)
 
 
 def main(arguments: list[str]) -> int:
-    found = asyncio.run(verify_store(arguments[0] if arguments else RewardsSettings().database("rewards")))
+    found = asyncio.run(verify_stores(arguments or [RewardsSettings().database("rewards")]))
     sys.stdout.write(f"{found or 'rewards: everything agrees'}\n")
     return 1 if found else 0
 
