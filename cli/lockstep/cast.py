@@ -113,3 +113,24 @@ FOLLOWERS = (
     ),
     FollowerRole("own", "the master's own", {"reversion": {"risk_multiplier": 0.1}}, balance=20_000, owner="reversion"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A login that the console offers in a demo, and what there is to see with it."""
+
+    name: str
+    words: str
+    key: str
+
+    @property
+    def email(self) -> str:
+        return f"{self.key}@demo.example"
+
+
+SHOWN = (
+    Shown("Kira", "follows two masters, half of the account each", "kira"),
+    Shown("Elif", "follows, but skips GBPUSD: every skip says why", "elif"),
+    Shown("Cable Reversion", "a master who also copies with an account of its own", "reversion"),
+    Shown("Femi", "follows Bitcoin Breakout, by equity", "femi"),
+)

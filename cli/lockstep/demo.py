@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lockstep.cast import FOLLOWERS, MASTERS, FollowerRole, MasterRole
+from lockstep.cast import FOLLOWERS, MASTERS, SHOWN, FollowerRole, MasterRole
 from lockstep.client import Away, Customer, Denied, Door, Manager
 from lockstep.figures import Figures
 from lockstep.sessions import issued
@@ -45,9 +45,12 @@ class Book:
         """Ids by e-mail."""
         self.logins: dict[str, int] = known.get("logins", {})
         """Accounts by role."""
+        self.manager: str = known.get("manager", "")
+        """A session of the back office, for the console's login page."""
 
     def keep(self) -> None:
-        whole = {"password": self.password, "customers": self.customers, "logins": self.logins}
+        shown = [{"name": one.name, "words": one.words, "email": one.email} for one in SHOWN if one.email in self.customers]
+        whole = {"password": self.password, "customers": self.customers, "logins": self.logins, "manager": self.manager, "shown": shown}
         write_whole(self._file, json.dumps(whole, indent=2) + "\n")
 
 
@@ -59,7 +62,7 @@ class Demo:
         self._home = home
         self._show = show
         self._say = say
-        self._book = Book(home.path / "demo.json")
+        self._book = Book(home.demo_file)
         self._venue = Door(stack.url("gateway"))
         self._api = Door(stack.url("api"))
         self._symbols: dict[str, dict[str, Any]] = {}
@@ -100,6 +103,7 @@ class Demo:
     # The stage
 
     async def _set_up(self) -> None:
+        self._book.manager = issued(self._home, "manager", "demo")
         self._book.keep()
         manager = Manager(self._api, lambda: issued(self._home, "manager", "demo"))
         emails = dict.fromkeys(role.email for role in (*MASTERS, *FOLLOWERS))
@@ -129,7 +133,7 @@ class Demo:
             try:
                 self._book.customers[email] = (await self._customers[email].log_in())["id"]
             except Denied:
-                lost = f"the demo's customer {email} exists already, but {self._home.path / 'demo.json'} does not know its password"
+                lost = f"the demo's customer {email} exists already, but {self._home.demo_file} does not know its password"
                 raise StackError(f"{lost}: put the file back, or start with another --home") from denied
         self._book.keep()
 

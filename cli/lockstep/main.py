@@ -60,7 +60,7 @@ def up(
     """
     from lockstep.up import up as run_up
 
-    wanted = Stack(port_base, clock_offset, speed if demo else 0, log_level)
+    wanted = Stack(port_base, clock_offset, speed if demo else 0, log_level, demo)
     asyncio.run(run_up(home_of(home), wanted, demo))
 
 

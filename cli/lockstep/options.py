@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from lockstep.stack import SERVICES, Home
+from lockstep.stack import STORED, Home
 
 HomeOption = Annotated[Path, typer.Option("--home", help="The stack's folder: stores, Redis's files, secrets, pids.")]
 
-ServiceOption = Annotated[str | None, typer.Option("--service", help=f"Only this one's store: {', '.join(SERVICES)}.")]
+ServiceOption = Annotated[str | None, typer.Option("--service", help=f"Only this one's store: {', '.join(STORED)}.")]
 UrlOption = Annotated[str | None, typer.Option("--database-url", help="The store's URL when it is not in the home (with --service).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 

@@ -19,6 +19,7 @@ COLOURS = {
     "executor": "yellow",
     "rewards": "magenta",
     "stats": "blue",
+    "console": "bright_magenta",
     "demo": "bright_cyan",
 }
 WIDTH = max(len(name) for name in COLOURS)

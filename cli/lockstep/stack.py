@@ -21,8 +21,10 @@ DEFAULT_HOME = Path(".lockstep")
 DEFAULT_BASE = 8080
 DEFAULT_SPEED = 300.0
 """How much faster than they were the recorded prices are replayed: one 5-minute bar a second."""
-SERVICES = ("gateway", "api", "executor", "rewards", "stats")
-HTTP_PORT = {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
+STORED = ("gateway", "api", "executor", "rewards", "stats")
+"""The services that own a store."""
+SERVICES = (*STORED, "console")
+HTTP_PORT = {"console": 0, "api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
 TCP_PORT = 2
 REDIS_PORT = 9
 HIGHEST_BASE = 65535 - REDIS_PORT
@@ -43,6 +45,7 @@ class Stack:
     speed: float = 0
     """Speed of the price feed; 0: no feed moves."""
     log_level: str = "info"
+    demo: bool = False
 
     def port(self, service: str) -> int:
         return self.port_base + HTTP_PORT[service]
@@ -85,6 +88,11 @@ class Home:
     def redis_url_file(self) -> Path:
         """Redis's address with its password, as long as it runs."""
         return self.run / "redis.url"
+
+    @property
+    def demo_file(self) -> Path:
+        """What the demo made, with its logins."""
+        return self.path / "demo.json"
 
     def prepare(self) -> None:
         """Makes the folders, readable by their owner alone."""
@@ -129,7 +137,7 @@ class Home:
         if not self.stack_file.exists():
             return Stack()
         known = json.loads(self.stack_file.read_text())
-        return Stack(known["port_base"], known["clock_offset"], known["speed"], known["log_level"])
+        return Stack(known["port_base"], known["clock_offset"], known["speed"], known["log_level"], known.get("demo", False))
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -214,6 +222,10 @@ def environment(home: Home, stack: Stack, service: str) -> Mapping[str, str]:
         own["LOCKSTEP_TCP_PORT"] = str(stack.tcp_port)
     if service == "gateway":
         own["LOCKSTEP_FEED_SPEED"] = f"{stack.speed:g}"
+    if service == "console":
+        own["LOCKSTEP_API_URL"] = stack.url("api")
+        if stack.demo:
+            own["LOCKSTEP_DEMO_FILE"] = str(home.demo_file)
     return inherited | own
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from lockstep.stack import SERVICES, Home, StackError
+from lockstep.stack import STORED, Home, StackError
 
 LOOK_EVERY_S = 0.2
 
@@ -60,13 +60,13 @@ class ServiceStore:
 
 def stores(home: Home, service: str | None = None, url: str | None = None) -> list[ServiceStore]:
     """The stores that are meant: all of a home, one of it, or one by its URL. Raises StackError for what makes no sense."""
-    if service is not None and service not in SERVICES:
-        raise StackError(f"{service} is no service; there are {', '.join(SERVICES)}")
+    if service is not None and service not in STORED:
+        raise StackError(f"{service} is no service; there are {', '.join(STORED)}")
     if url:
         if service is None:
             raise StackError("--database-url needs --service: say whose store it is")
         return [ServiceStore(service, url)]
-    wanted = [service] if service else SERVICES
+    wanted = [service] if service else STORED
     return [ServiceStore(name, f"sqlite:///{home.path / name}.db") for name in wanted]
 
 

@@ -134,7 +134,7 @@ async def why_not_ready(client: httpx.AsyncClient, url: str) -> str:
 
 def _ready_line(running: Running, took_s: float) -> str:
     stack = running.stack
-    doors = f"api {stack.url('api')}  venue {stack.url('gateway')}  manager tcp 127.0.0.1:{stack.tcp_port}"
+    doors = f"console {stack.url('console')}  api {stack.url('api')}  venue {stack.url('gateway')}  manager tcp 127.0.0.1:{stack.tcp_port}"
     return f"ready  {doors}  home {running.home.path}  ({took_s:.1f} s; Ctrl-C stops)"
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from tests.ports import free_base
 
-SERVICES = ("gateway", "api", "executor", "rewards", "stats")
+SERVICES = ("gateway", "api", "executor", "rewards", "stats", "console")
 READY_S = 60
 TRADING_S = 180
 """The robots look at some bars before their first trade; a busy machine takes its time."""
@@ -71,7 +71,7 @@ class Up:
 
 
 def is_ready(base: int, service: str) -> bool:
-    port = base + {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}[service]
+    port = base + {"console": 0, "api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}[service]
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
     return False

@@ -319,6 +319,7 @@ def test_every_service_has_its_ports() -> None:
         "executor": 9004,
         "rewards": 9005,
         "stats": 9006,
+        "console": 9000,
         "manager TCP": 9002,
         "redis": 9009,
     }

@@ -1,0 +1,186 @@
+"""What pages are built from: panels that load, tiles, chips, empty states, errors in words, confirmations."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from nicegui import background_tasks, ui
+
+from console import words
+from console.api import ApiError
+from console.session import forget
+
+T = TypeVar("T")
+WHOLE_PAGE_S = 1.2
+"""So long a page waits for what it shows, to come whole; then it comes with what is still loading marked as such."""
+
+
+def box(classes: str, tag: str = "div") -> ui.element:
+    """A plain element with classes of the theme."""
+    return ui.element(tag).classes(classes)
+
+
+def heading(title: str, level: int = 2) -> None:
+    with box(f"h{level}").props(f"role=heading aria-level={level}"):
+        ui.label(title)
+
+
+def chip(label: str, tone: str = "", icon: str = "") -> ui.element:
+    """A small label with a meaning: good, bad, warn, info or mute."""
+    with box(f"chip {tone}", "span") as made:
+        if icon:
+            ui.icon(icon).props("aria-hidden=true")
+        ui.label(label)
+    return made
+
+
+def tile(label: str, value: str, tone: str = "", note: str = "") -> ui.label:
+    """A figure under its name; answers the label that holds the figure."""
+    with box("tile"):
+        ui.label(label).classes("tile-name")
+        shown = ui.label(value).classes(f"tile-value num {tone}")
+        if note:
+            ui.label(note).classes("tile-note")
+    return shown
+
+
+@contextmanager
+def card(title: str = "", classes: str = "") -> Iterator[ui.element]:
+    """A titled surface."""
+    with box(f"card {classes}", "section") as made:
+        if title:
+            made.props["aria-label"] = title
+            with box("card-head"):
+                heading(title, 2)
+        yield made
+
+
+@contextmanager
+def card_with_actions(title: str) -> Iterator[tuple[ui.element, ui.element]]:
+    """A titled surface with a place for controls beside its title: answers (the card, that place)."""
+    with box("card", "section") as made:
+        made.props["aria-label"] = title
+        with box("card-head"):
+            heading(title, 2)
+            actions = box("actions")
+        yield made, actions
+
+
+def facts(rows: list[tuple[str, str]], classes: str = "") -> None:
+    """Names and values, one under the other."""
+    with box(f"facts {classes}", "dl"):
+        for name, value in rows:
+            with box("", "dt"):
+                ui.label(name)
+            with box("num" if value[:1] in "0123456789+−" else "", "dd"):
+                ui.label(value)
+
+
+def empty(icon: str, title: str, hint: str = "", action: str = "", on_click: Callable[[], Any] | None = None) -> None:
+    """What is shown where nothing is: why, and what to do about it."""
+    with box("empty").props("role=status"):
+        ui.icon(icon).classes("empty-icon").props("aria-hidden=true")
+        ui.label(title).classes("empty-title")
+        if hint:
+            ui.label(hint).classes("empty-hint")
+        if action and on_click:
+            ui.button(action, on_click=on_click).props("outline").classes("mt")
+
+
+def skeleton(lines: int) -> None:
+    """What stands where something is being loaded."""
+    with box("skeleton").props("role=status aria-busy=true aria-label=Loading"):
+        for _ in range(lines):
+            box("bone")
+
+
+def in_words(error: ApiError) -> str:
+    """An error as a person reads it: what is wrong, the server's detail, and the code to tell support."""
+    detail = f": {error.message}" if error.message and error.code in {"INVALID_DATA", "INVALID_REWARD_POLICY", "TOO_MANY_REQUESTS"} else ""
+    return f"{words.error(error.code)}{detail} ({error.code})"
+
+
+def over() -> None:
+    """The session has ended: back to the login."""
+    forget()
+    ui.navigate.to("/login?over=1")
+
+
+class Panel:
+    """A part of a page that loads: a skeleton first, then what `draw` makes, or what went wrong and a button to try again."""
+
+    def __init__(self, draw: Callable[[], Awaitable[None]], lines: int = 5, classes: str = "") -> None:
+        self._draw = draw
+        self.root = box(f"panel {classes}")
+        with self.root:
+            skeleton(lines)
+        self.task = background_tasks.create(self.load(), name="panel")
+
+    async def load(self) -> None:
+        """Draws anew. What is there stays until the new is known to have come."""
+        if self.root.is_deleted:
+            return
+        before = list(self.root.default_slot.children)
+        failed: ApiError | None = None
+        try:
+            with self.root:
+                await self._draw()
+        except ApiError as error:
+            failed = error
+        if self.root.is_deleted:
+            return
+        made = [child for child in self.root.default_slot.children if child not in before]
+        for element in before if failed is None else [*before, *made]:
+            self.root.remove(element)
+        if failed is not None:
+            with self.root:
+                self._failed(failed)
+
+    def _failed(self, error: ApiError) -> None:
+        if error.session_over:
+            over()
+            return
+        with box("error-box").props("role=alert"):
+            ui.icon("cloud_off" if error.code == "AWAY" else "error_outline").props("aria-hidden=true")
+            ui.label(in_words(error))
+            ui.button("Try again", on_click=self.load).props("outline dense")
+
+
+async def settled(*panels: Panel) -> None:
+    """Waits a moment for the panels, so that a page usually comes whole."""
+    await asyncio.wait([panel.task for panel in panels], timeout=WHOLE_PAGE_S)
+
+
+async def attempt(action: Awaitable[T], done: str = "") -> T | None:
+    """Does something that was asked for; tells that it was done, or in words why not (None then)."""
+    try:
+        result = await action
+    except ApiError as error:
+        if error.session_over:
+            over()
+        else:
+            complain(error)
+        return None
+    if done:
+        ui.notify(done, type="positive", position="bottom", timeout=4000)
+    return result
+
+
+def complain(error: ApiError) -> None:
+    ui.notify(in_words(error), type="negative", position="bottom", timeout=8000, close_button="Close", multi_line=True)
+
+
+async def confirmed(title: str, explained: str, action: str, *, danger: bool = False, choices: dict[str, str] | None = None) -> str | None:
+    """Asks before something that moves money or stops copying. Answers the choice (or "yes"), None when it was called off."""
+    with ui.dialog() as dialog, box("dialog").props(f'role=alertdialog aria-label="{title}"'):
+        heading(title, 2)
+        ui.label(explained).classes("dialog-text")
+        chosen = ui.radio(choices, value=next(iter(choices))).props("dense").classes("choices") if choices else None
+        with box("dialog-actions"):
+            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
+            said = lambda: dialog.submit(chosen.value if chosen else "yes")  # noqa: E731
+            ui.button(action, on_click=said).props("color=negative" if danger else "color=primary")
+    answer = await dialog
+    dialog.delete()
+    return str(answer) if answer else None
