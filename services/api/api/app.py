@@ -4,6 +4,7 @@ from functools import cache
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+from shared.asyncapi import asyncapi
 from shared.store.work import Store
 
 from api.client import control, events, followers, links, masters, positions, profile, rewards, session, subscriptions
@@ -13,6 +14,7 @@ from api.door import Limits, answer_failures
 from api.manager import http
 from api.openapi import follower
 from api.settings import Settings
+from api.topics_page import topics_page
 
 
 def create_app(store: Store, settings: Settings, context: Context | None = None) -> FastAPI:
@@ -42,5 +44,15 @@ def create_app(store: Store, settings: Settings, context: Context | None = None)
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(page())
+
+    document = cache(asyncapi)
+
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def topics_json() -> dict[str, object]:
+        return document()
+
+    @app.get("/topics", include_in_schema=False)
+    async def topics() -> HTMLResponse:
+        return HTMLResponse(topics_page(document()))
 
     return app
