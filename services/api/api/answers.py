@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlmodel import col
 
 from api import views
-from api.read_models import Account, MasterStats
+from api.read_models import Account, MasterStats, Symbol
 from api.store import ApiKey, Follower, Halt, Master, RewardPolicy, Subscription
 from api.tables import Base, Kind, kind_of
 from api.views import RENAMED, Source
@@ -75,6 +75,7 @@ LISTED_MASTER = model_of(
 )
 
 
+SYMBOL = model_of("Symbol", Symbol, views.SYMBOL)
 HALT = model_of("Halt", Halt, views.HALT)
 API_KEY = model_of("ApiKey", ApiKey, views.API_KEY)
 NEW_API_KEY = model_of("NewApiKey", ApiKey, views.API_KEY, secret=(str, ...))
@@ -125,6 +126,41 @@ class Explanation(BaseModel):
     inputs: dict[str, Any]
 
 
+class PreviewRow(BaseModel):
+    """A closing of the master's as it would have been copied; `volume` 0 where it would have been skipped, with the `reason`."""
+
+    order: int
+    deal: int
+    symbol: str
+    side: str
+    open_time: int
+    close_time: int
+    master_volume: int
+    volume: int
+    reason: str
+    profit: Number
+    costs: Number
+    fee: Number
+    net: Number
+
+
+class Preview(BaseModel):
+    """What a master's last closings would have brought and cost a follower, in the follower's currency. `costs` are negative, `fee` is what
+    would have been charged, with what is charged by time for the days from `from_time` to `to_time` (Unix seconds)."""
+
+    currency: str
+    trades: int
+    copied: int
+    skipped: int
+    from_time: int
+    to_time: int
+    profit: Number
+    costs: Number
+    fee: Number
+    net: Number
+    rows: list[PreviewRow]
+
+
 class Otp(BaseModel):
     """The second factor: whether it is on; while it is being set up, the secret and the URI for the device."""
 
@@ -160,6 +196,7 @@ def _lists(name: str, **rows: type[BaseModel]) -> type[BaseModel]:
 MASTERS = _many("Masters", LISTED_MASTER)
 MINE = _lists("Mine", masters=MASTER, followers=FOLLOWER, subscriptions=SUBSCRIPTION)
 HALTS = _lists("Halts", rows=HALT)
+SYMBOLS = _many("Symbols", SYMBOL)
 API_KEYS = _lists("ApiKeys", rows=API_KEY)
 ACCOUNTS = _lists("Accounts", accounts=ACCOUNT)
 

@@ -44,6 +44,10 @@ ACCOUNT = (
     *("login", "customer_id", "group", "mode", "currency", "leverage", "balance", "credit", "equity", "margin", "free_margin"),
     "positions",
 )
+SYMBOL = (
+    *("symbol", "digits", "contract_size", "base_currency", "quote_currency", "volume_per_lot", "volume_min", "volume_step", "volume_max"),
+    *("bid", "ask"),
+)
 HALT = ("id", "scope", "key", "mode", "active", "reason", "created_time", "updated_time", "set_by", "version")
 API_KEY = (
     *("id", "key", "login", "account_type", "name", "read_only", "enabled", "ips", "require_nonce", "expires_time"),

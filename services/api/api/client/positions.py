@@ -11,7 +11,7 @@ from sqlmodel import col
 from api import answers, filters, views
 from api.client.lists import FORMAT, FORMATS, Listing, documented, documented_search, own_logins, query_of
 from api.door import FAILURES, At, CustomerRoute
-from api.read_models import Account, Position
+from api.read_models import Account, Position, Symbol
 from api.views import Json
 from api.worth import Market, position_now
 
@@ -30,6 +30,19 @@ async def list_positions(request: Request, at: At) -> Any:
 async def search_positions(request: Request, at: At) -> Any:
     """The same list, with the filter as a JSON body."""
     return await _listed(request, at)
+
+
+@router.get("/symbols", response_model=answers.SYMBOLS)
+async def list_symbols(at: At) -> Json:
+    """What can be traded: places of prices, volumes in integer units with `volume_per_lot` of them a lot, and the latest prices."""
+    async with at.context.store.read() as session:
+        rows = (await session.execute(select(Symbol).order_by(col(Symbol.symbol)))).scalars().all()
+    found = [views.as_object(row, views.SYMBOL) for row in rows]
+    for row in found:
+        latest = at.context.prices.get(row["symbol"])
+        if latest is not None:
+            row |= {"bid": views.number(latest.bid), "ask": views.number(latest.ask)}
+    return {"rows": found, "count": len(found)}
 
 
 async def _listed(request: Request, at: At) -> JSONResponse:

@@ -32,7 +32,7 @@ async def master_stats(login: Login, at: At, period: str = DEFAULT_PERIOD) -> Js
     """Everything that is known of a master's trading and copying in a period; what is not defined is null."""
     period = OPTIONS["period"](period)
     async with at.context.store.read() as session:
-        await _visible(session, login, at.customer_id)
+        await visible_master(session, login, at.customer_id)
         row = await session.get_one(MasterStats, (login, period))
     details = json.loads(row.details) if row.details else {}
     plain = views.stats_view(row)
@@ -53,7 +53,7 @@ async def master_trades(request: Request, login: Login, at: At) -> Any:
     """A master's closings. Raises PERMISSION_DENIED unless the master shows them; its own customer always sees them."""
     query = await query_of(request, TRADES.fields, OPTIONS_OF_TRADES)
     async with at.context.store.read() as session:
-        master = await _visible(session, login, at.customer_id)
+        master = await visible_master(session, login, at.customer_id)
     if not master.show_trade_history and master.customer_id != at.customer_id:
         raise Refused("PERMISSION_DENIED", "this master does not show its trades")
     return await answer(at.context, TRADES, select(Deal).where(col(Deal.login) == login), query)
@@ -63,7 +63,7 @@ async def master_trades(request: Request, login: Login, at: At) -> Any:
 async def master_followers(login: Login, at: At) -> Any:
     """Who follows a master, the e-mail masked. Raises PERMISSION_DENIED unless the master shows them; its own customer always sees them."""
     async with at.context.store.read() as session:
-        master = await _visible(session, login, at.customer_id)
+        master = await visible_master(session, login, at.customer_id)
         if not master.show_followers and master.customer_id != at.customer_id:
             raise Refused("PERMISSION_DENIED", "this master does not show its followers")
         statement = (
@@ -86,7 +86,7 @@ async def master_followers(login: Login, at: At) -> Any:
     return JSONResponse({"rows": rows, "count": len(rows)})
 
 
-async def _visible(session: AsyncSession, login: int, customer_id: int) -> Master:
+async def visible_master(session: AsyncSession, login: int, customer_id: int) -> Master:
     """A master that the customer may see. Raises Refused: MASTER_NOT_FOUND, MASTER_NOT_AVAILABLE."""
     master = await store.master_of(session, login)
     if master is None:

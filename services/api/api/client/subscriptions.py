@@ -11,6 +11,7 @@ from api import answers, filters, read_models, views
 from api.bodies import DeleteBody, SubscriptionCreate, SubscriptionUpdate
 from api.client.lists import FORMAT, FORMATS, Listing, answer, documented, documented_search, own_logins, query_of
 from api.client.masters import Closing, RecordId
+from api.client.previews import previewed
 from api.commands import subscriptions
 from api.door import FAILURES, At, CustomerRoute
 from api.errors import Refused
@@ -37,6 +38,16 @@ async def search_subscriptions(request: Request, at: At) -> Any:
 async def create_subscription(body: SubscriptionCreate, at: At) -> Json:
     """Subscribes a follower of the customer to an available master."""
     return await at.write(lambda change: subscriptions.create(change, body))
+
+
+@router.post("/subscription/preview", response_model=answers.Preview)
+async def preview_subscription(body: SubscriptionCreate, at: At) -> Json:
+    """What the master's last closings would have brought and cost with these settings: an estimate at today's equities and rates. Nothing
+    is written. `rows` is empty where the master does not show its trades; the totals are told all the same.
+
+    Raises Refused: INVALID_ACCOUNT, MASTER_NOT_FOUND, MASTER_NOT_AVAILABLE.
+    """
+    return await previewed(at.context, at.customer_id, body)
 
 
 @router.put("/subscription/{id}", response_model=answers.SUBSCRIPTION)
