@@ -423,3 +423,11 @@ def test_a_share_of_what_was_allocated(amount: int, base: int, allocation: int) 
     allocated = Fraction(base * allocation, 100)
     exact = Fraction(amount) / allocated * 10**12 if allocated else Fraction(0)
     assert abs(Fraction(share) - exact) <= max(1, abs(share) // 10**25)
+
+
+def test_the_growth_curve_is_measured_against_the_window_s_base_and_ends_with_its_epoch() -> None:
+    points = points_of([2.0, 2.2, 1.98, 2.5])
+    base = Base(Decimal(2), 10**12, 1)
+    assert curve.growth(points, base) == [Decimal("0.1"), Decimal("-0.01"), Decimal("0.25")]
+    assert curve.growth([*points, points[-1]._replace(epoch=2)], base)[-1] == -1, "a new deposit launders nothing"
+    assert curve.growth(points, None) == []

@@ -128,6 +128,19 @@ def drawdown(points: Sequence[Point], base: Base | None) -> Decimal | None:
     return deepest
 
 
+def growth(points: Sequence[Point], base: Base | None) -> list[Decimal]:
+    """The time-weighted return at the end of each day after the base snapshot, as fractions; -1 from the end of the base's epoch on."""
+    if base is None or base.nav == ZERO:
+        return []
+    found, ended = [], False
+    for point in points[1:]:
+        if point.epoch < base.epoch:
+            continue
+        ended = ended or point.epoch > base.epoch or not point.alive
+        found.append(-ONE if ended else EXACT.subtract(EXACT.divide(point.nav, base.nav), ONE))
+    return found
+
+
 def returns(points: Sequence[Point], year_days: int) -> list[Decimal]:
     """The daily returns after the base snapshot (the first point); a year of 252 days has no weekends."""
     return [

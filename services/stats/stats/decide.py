@@ -4,7 +4,7 @@ Formulas.md sections 7 and 8, specification 4. A window of n days is today and t
 before its start, else the account's first (`coverage_days` tells how many days are really covered). Amounts are whole numbers of 1e-8
 inside; percentages and ratios are rounded, half-even, to 4 places and money to its currency's minor digits once, here.
 
-`StatsRow.details` is a flat JSON object of numbers (null: not defined) and one object:
+`StatsRow.details` is a flat JSON object of numbers (null: not defined), one object and one list:
 
 | key | meaning |
 | --- | --- |
@@ -18,6 +18,8 @@ inside; percentages and ratios are rounded, half-even, to 4 places and money to 
 | corrections | corrections and stop-out compensations in the window, for a person to look at |
 | minimum_capital | the least equity with which every trade of the window could be copied in proportion; null when not known |
 | profit_per_symbol | object: symbol -> result in the window |
+
+| growth_history | list: the time-weighted return in percent at each covered day's end, the last one today's; deposits are taken out |
 
 and what followers really got, `stats.copying`:
 
@@ -175,11 +177,18 @@ def _details(account: Standing, shown: Sequence[Point], window: Window, coverage
     }
 
 
-def details_json(details: Details, symbols: Mapping[str, int], currency: str) -> str:
+def growth_history(account: Standing, shown: Sequence[Point]) -> list[Decimal]:
+    """The window's curve in percent to two places, for a chart."""
+    base = curve.base_of(shown, account.epoch_equity) if shown else None
+    return [quantize(EXACT.multiply(each, HUNDRED), 2) for each in curve.growth(shown, base)]
+
+
+def details_json(details: Details, symbols: Mapping[str, int], currency: str, growth: Sequence[Decimal] = ()) -> str:
     """`StatsRow.details`: plain JSON numbers, never an exponent."""
     parts = [f'"{key}":{_number(value)}' for key, value in details.items()]
     profits = ",".join(f"{json.dumps(symbol)}:{_number(money(value, currency))}" for symbol, value in sorted(symbols.items()))
-    return "{" + ",".join(parts) + ',"profit_per_symbol":{' + profits + "}}"
+    curve_ = ",".join(_number(each) for each in growth)
+    return "{" + ",".join(parts) + ',"profit_per_symbol":{' + profits + '},"growth_history":[' + curve_ + "]}"
 
 
 def _number(value: Decimal | int | None) -> str:

@@ -9,7 +9,7 @@ from shared.store.work import Work
 from stats import copystore, store
 from stats.copying import Audience, figures
 from stats.curve import Point, expand
-from stats.decide import LONGEST, Rules, Window, details_json, statistics, window_points
+from stats.decide import LONGEST, Rules, Window, details_json, growth_history, statistics, window_points
 from stats.standing import Standing
 from stats.store import DayRead
 from stats.trades import Tally
@@ -65,7 +65,7 @@ async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) ->
             copies = [day for day in copied[login] if day.day >= starts[period]]
             audience = audiences.get(login, NOBODY)
             details |= figures(audience, copies, latencies[period].get(login, {}), shown, account.currency, rules.year_days)
-            rows.append(row._replace(details=details_json(details, window.symbols, account.currency)))
+            rows.append(row._replace(details=details_json(details, window.symbols, account.currency, growth_history(account, shown))))
     await store.save_told(work.session, rows, today)
     work.emit(TOPIC, StatsChanged.of(rows))
 
