@@ -218,7 +218,7 @@ class World:
 
     async def tick(self, caught_up: bool = True) -> None:
         """What the timer does at one look."""
-        for turn in (self.service.settle, lambda work: self.service.bill(work, caught_up), self.service.settle):
+        for turn in (self.service.settle, lambda work: self.service.bill(work, caught_up), self.service.settle, self.service.expect):
             more = True
             while more:
                 async with self.store.work() as work:

@@ -395,6 +395,76 @@ async def test_a_withdrawal_moves_the_mark_of_an_equity_basis(tmp_path: Path, wi
     await world.close()
 
 
+async def test_what_is_held_has_the_running_month_s_fee_in_it(world: World) -> None:
+    """20 % of 100 is 20 while the month runs; of 40 after a loss 8; charged at its end, and settled when paid; then 20 % of the next 50.
+
+    An unsubscription crystallises it, and nothing is expected any more. A demo follower is never charged, so nothing is held.
+    """
+    seen = []
+
+    async def held() -> None:
+        await world.tick()
+        seen.append(world.sharing[7][-3:])
+
+    await world.policy(reward_type=1, billing_period="monthly", fee_percent=dec("20"), hwm_enabled=1)
+    await world.subscribe(7, created_ms=at("2024-01-11"))
+    await world.subscribe(8, created_ms=at("2024-01-11"))
+    world.now = at("2024-01-20")
+    await world.closed(8, 8001, profit="100")
+    await world.closed(7, 9001, profit="100")
+    await held()
+    await world.closed(7, 9002, profit="-60")
+    await world.restart()
+    await held()
+    await until(world, "2024-02-01", settle=False)
+    await held()
+    await world.settle_all()
+    await held()
+    world.now = at("2024-02-02")
+    await world.closed(7, 9003, profit="50")
+    await held()
+    await world.unsubscribe(7, at("2024-02-03"))
+    await until(world, "2024-02-03 00:00:05")
+    await held()
+    assert seen == [
+        (dec("100"), dec("20"), dec("0")),
+        (dec("40"), dec("8"), dec("0")),
+        (dec("40"), dec("8"), dec("0")),
+        (dec("40"), dec("0"), dec("8")),
+        (dec("90"), dec("10"), dec("8")),
+        (dec("90"), dec("0"), dec("18")),
+    ]
+    assert world.sharing[8][-3:] == (dec("100"), dec("0"), dec("0"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "profit", "reason"),
+    [
+        ({"reward_type": 1, "billing_period": "monthly", "fee_percent": dec("20"), "hwm_enabled": 1}, "0.02", "ROUNDS_TO_ZERO"),
+        ({"reward_type": 1, "billing_period": "monthly", "fee_percent": dec("20"), "hwm_enabled": 1}, "0", "NO_GAIN"),
+        ({"reward_type": 3, "fee_percent": dec("20")}, "0.02", "ROUNDS_TO_ZERO"),
+        ({"reward_type": 2, "billing_period": "monthly", "fee_amount": dec("0.004")}, "1", "ROUNDS_TO_ZERO"),
+        ({"reward_type": 2, "billing_period": "monthly", "fee_amount": dec("1"), "fee_cap": dec("0.001")}, "1", "CAPPED"),
+        ({"reward_type": 4, "billing_period": "monthly", "fee_amount": dec("0.004")}, "1", "ROUNDS_TO_ZERO"),
+        ({"reward_type": 4, "billing_period": "monthly", "fee_percent": dec("0.00001")}, "1", "ROUNDS_TO_ZERO"),
+    ],
+)
+async def test_an_accrual_of_nothing_says_why(world: World, policy: dict[str, Any], profit: str, reason: str) -> None:
+    """Less than half a cent: 20 % of 0.02; 0.004 for one lot closed, or for the month; 0.00001 % a year of 10 000."""
+    await world.policy(**policy)
+    await world.subscribe(7, created_ms=at("2024-01-11"))
+    await world.closed(7, 9001, profit=profit)
+    await until(world, "2024-02-01")
+    assert [(row.state, row.reason, row.fee_amount) for row in rows(world)] == [(CANCELLED, reason, dec("0"))]
+
+
+async def test_a_paused_month_was_not_active(world: World) -> None:
+    await world.policy(reward_type=4, billing_period="monthly", fee_amount=dec("62"))
+    await world.subscribe(7, created_ms=at("2024-01-11"), status=1, updated_ms=at("2024-01-11"))
+    await until(world, "2024-02-01")
+    assert [(row.fee_amount, row.reason) for row in rows(world)] == [(dec("0"), "NOT_ACTIVE")]
+
+
 # --- netted profit shares -------------------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
             caught_up = calm >= CALM_TURNS
             await _until_done(store, service.settle, "settlement")
             await _until_done(store, lambda work: service.bill(work, caught_up), "billing")  # noqa: B023  (awaited before it changes)
+            await _until_done(store, service.expect, "expected fees")
 
     return Parts(
         reads={config.TOPIC: Read(config.ConfigEvent, service.on_config), trades.TOPIC: Read(trades.TradeEvent, service.on_trades)},

@@ -1,12 +1,13 @@
 """Billing by periods: each subscription's steps in the order of their instants, each once, each when everything before it is known."""
 
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
 from shared.contracts.config import RewardType
-from shared.contracts.rewards import TOPIC, StandingRow, StandingsChanged
+from shared.contracts.rewards import TOPIC, SharingChanged, StandingRow, StandingsChanged
 from shared.contracts.trades import OP_BALANCE_IN, BalanceRow
 from shared.money import EXACT
 from shared.store.work import Work
@@ -29,6 +30,7 @@ AT_ONCE = 1000
 STEPS = 400
 """Steps that it does of one of them, so that a long sleep does not make a long transaction."""
 RATE_WAIT_MS = 60_000
+ZERO = Decimal(0)
 
 
 class Billing:
@@ -57,6 +59,7 @@ class Billing:
                     fresh.append(Line(subscription.id, policy.reward_type, subscription.created_ms))
         await records.add_lines(work.session, fresh)
         await records.wake(work.session, subscriptions)
+        await store.mark_stale(work.session, subscriptions)
         performing = [known.subscriptions[one.subscription_id] for one in fresh if one.reward_type == RewardType.PERFORMANCE_FEE_HWM]
         await self._begin_marks(work, known, performing)
 
@@ -84,6 +87,7 @@ class Billing:
                     {"operation_id": row.operation_id, "login": row.login, "amount": amount, "equity": equity, "time_ms": time_ms}
                 )
         await records.add_flows(work.session, values)
+        await store.mark_stale(work.session, {one for row in rows for one in known.by_follower.get(row.login, ())})
 
     async def equities(self, work: Work, known: Known, logins: Collection[int], time_ms: int) -> None:
         """Keeps the day's latest equity of followers who are billed by it."""
@@ -169,6 +173,26 @@ class Billing:
             case "close":
                 changes.waiting.append(desk.closed(step))
                 line.cursor_ms = step.end
+
+    async def expect(self, work: Work, known: Known) -> int:
+        """Reckons the running period's performance fee of subscriptions where something has changed; answers how many there were."""
+        stale = await store.stale_sharing(work.session)
+        cursors = {one.subscription_id: known.cursors.get(one.subscription_id, {}).get(RewardType.PERFORMANCE_FEE_HWM) for one in stale}
+        since = {one: cursor for one, cursor in cursors.items() if cursor is not None}
+        pairs = [(one.follower_login, one.master_login) for one in stale if one.subscription_id in since]
+        material = await records.material(work.session, since, pairs)
+        fresh = []
+        for one in stale:
+            cursor, expected = since.get(one.subscription_id), ZERO
+            if cursor is not None:
+                subscription = known.subscriptions[one.subscription_id]
+                expected = reckoning.Desk(self._settings, self._zone, known, material, subscription, work.now).expected(cursor)
+            fresh.append(one._replace(expected=expected, stale=0))
+        await store.save_sharing(work.session, fresh)
+        changed = [after.row() for before, after in zip(stale, fresh, strict=True) if before.expected != after.expected]
+        if changed:
+            work.emit(TOPIC, SharingChanged.of(changed))
+        return len(stale)
 
     async def standings(self, work: Work, known: Known) -> None:
         """Tells whose prepaid fee has been unpaid for too long, and who has paid since."""

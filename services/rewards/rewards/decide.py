@@ -23,6 +23,10 @@ from rewards.settle import STATE_OF, Phase
 ID_BITS = 52
 """Accrual ids stay whole in a JSON number of any reader."""
 HUNDRED = Decimal(100)
+ROUNDS_TO_ZERO = "ROUNDS_TO_ZERO"
+"""The reason of an accrual of 0 where something is due, but less than half of the currency's smallest unit."""
+NO_FEE = "NO_FEE"
+"""The reason where the policy asks for nothing."""
 
 
 class Payer(NamedTuple):
@@ -184,7 +188,7 @@ def inputs_json(inputs: dict[str, Any]) -> str:
 def accrue(subscription: int, master_login: int, payer: Payer, policy: RewardPolicy, span: Span, fee: Fee, now: int) -> Accrual:
     """The accrual that a fee becomes: pending, or cancelled with the reason why nothing is charged."""
     charged = Money(fee.amount, payer.currency).rounded()
-    reason = payer.exempt or ("" if charged.amount > 0 else fee.cause)
+    reason = payer.exempt or ("" if charged.amount > 0 else ROUNDS_TO_ZERO if fee.amount > 0 else fee.cause)
     key = f"{subscription}:{int(policy.reward_type)}:{span.name}"
     return Accrual(
         id=accrual_id(key),
@@ -222,7 +226,7 @@ def profit_share(slices: Sequence[Slice], policy: RewardPolicy) -> Fee:
         base = EXACT.add(base, one.net)
     share = EXACT.divide(EXACT.multiply(max(base, Decimal(0)), policy.fee_percent), HUNDRED)
     inputs: dict[str, Any] = {"percent": text(policy.fee_percent), "trades": [trade_input(one) for one in slices]}
-    return Fee("profit_share/1", base, share, inputs)
+    return Fee("profit_share/1", base, share, inputs, "NO_GAIN" if base <= 0 else NO_FEE)
 
 
 def trade_input(one: Slice) -> list[Any]:

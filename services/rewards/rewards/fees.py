@@ -9,12 +9,14 @@ from shared.contracts.config import RewardPolicy
 from shared.money import EXACT, Money, minor_digits
 
 from rewards import marks
-from rewards.decide import HUNDRED, Fee, Rate, Slice, text, trade_input
+from rewards.decide import HUNDRED, NO_FEE, ROUNDS_TO_ZERO, Fee, Rate, Slice, text, trade_input
 from rewards.marks import Flow, Mark
 from rewards.periods import Period
 
 DAYS_A_YEAR = Decimal(365)
 ZERO = Decimal(0)
+CAPPED = "CAPPED"
+"""The reason of an accrual of 0 whose cap is less than the currency's smallest unit."""
 
 
 class Fill(NamedTuple):
@@ -77,7 +79,7 @@ def subscription_fee(policy: RewardPolicy, part: Period, whole: Period | None, r
     inputs = {"amount": text(policy.fee_amount), **rate_input(rate)}
     if whole:
         inputs |= {"part_ms": part.length, "period_ms": whole.length}
-    return Fee("subscription/1", base, EXACT.multiply(base, share), inputs, "NO_FEE")
+    return Fee("subscription/1", base, EXACT.multiply(base, share), inputs, NO_FEE)
 
 
 def subscription_refund(fee: Decimal, paid_for: Period, stopped_ms: int) -> Fee:
@@ -106,7 +108,7 @@ def volume_fee(fills: Sequence[Fill], policy: RewardPolicy, rate: Rate | None, c
     if cap is not None:
         fee = min(fee, cap)
         inputs["cap"] = text(cap)
-    return Fee("volume/1", lots, fee, inputs, "NO_VOLUME")
+    return Fee("volume/1", lots, fee, inputs, "NO_VOLUME" if not lots else NO_FEE if not policy.fee_amount else CAPPED)
 
 
 def management_fixed(policy: RewardPolicy, active_ms: int, period: Period, rate: Rate | None) -> Fee:
@@ -114,7 +116,7 @@ def management_fixed(policy: RewardPolicy, active_ms: int, period: Period, rate:
     base = exchanged(policy.fee_amount, rate)
     fee = EXACT.divide(EXACT.multiply(base, Decimal(active_ms)), Decimal(period.length))
     inputs = {"amount": text(policy.fee_amount), "active_ms": active_ms, "period_ms": period.length, **rate_input(rate)}
-    return Fee("management_fixed/1", base, fee, inputs, "NOT_ACTIVE")
+    return Fee("management_fixed/1", base, fee, inputs, NO_FEE if active_ms else "NOT_ACTIVE")
 
 
 def management_percent(policy: RewardPolicy, days: Sequence[Day]) -> Fee:
@@ -125,7 +127,9 @@ def management_percent(policy: RewardPolicy, days: Sequence[Day]) -> Fee:
         equity_days = EXACT.add(equity_days, part)
     fee = EXACT.divide(EXACT.multiply(equity_days, policy.fee_percent), EXACT.multiply(HUNDRED, DAYS_A_YEAR))
     rows = [[day.start_ms, text(day.equity), day.active_ms, day.length_ms] for day in days]
-    return Fee("management_percent/1", equity_days, fee, {"percent": text(policy.fee_percent), "days": rows}, "NO_EQUITY")
+    active = any(day.active_ms for day in days)
+    cause = "NOT_ACTIVE" if not active else NO_FEE if equity_days else "NO_EQUITY"
+    return Fee("management_percent/1", equity_days, fee, {"percent": text(policy.fee_percent), "days": rows}, cause)
 
 
 class Performance(NamedTuple):
@@ -182,7 +186,16 @@ def performance_fee(
     }
     if cap is not None:
         inputs["cap"] = text(cap)
-    return Fee("performance/1", crystal.gain, crystal.fee, inputs), crystal.after
+    return Fee("performance/1", crystal.gain, crystal.fee, inputs, _cause(crystal.gain, policy.fee_percent, cap)), crystal.after
+
+
+def _cause(gain: Decimal, percent: Decimal, cap: Decimal | None) -> str:
+    """Why no performance fee is due."""
+    if not gain:
+        return "NO_GAIN"
+    if not percent:
+        return NO_FEE
+    return ROUNDS_TO_ZERO if cap is None or cap else CAPPED
 
 
 def netted(shares: Sequence[tuple[Decimal, Decimal]], withheld: Decimal, currency: str) -> Decimal:

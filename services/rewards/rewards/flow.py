@@ -237,6 +237,11 @@ class Rewards:
         await self.settlement.write(work, known, changes)
         return billed
 
+    async def expect(self, work: Work) -> bool:
+        """Reckons what running periods would come to, of subscriptions where something has changed. Answers whether more is waiting."""
+        known = await self.known(work)
+        return await self.billing.expect(work, known) >= store.CHUNK
+
     async def _keep_prices(self, work: Work, known: Known) -> None:
         """Prices come often and may be lost: a restart goes on from those of a moment ago."""
         if known.repriced and work.now - self._kept_prices_ms >= PRICES_KEPT_MS:
@@ -256,8 +261,8 @@ class Rewards:
             after = some[-1].id
         after = 0
         while sharing := await store.all_sharing(work.session, after):
-            work.emit(TOPIC, SharingChanged.of(sharing))
-            after = sharing[-1].subscription
+            work.emit(TOPIC, SharingChanged.of([one.row() for one in sharing]))
+            after = sharing[-1].subscription_id
         standings = await self.billing.all_standings(work, known)
         if standings:
             work.emit(TOPIC, StandingsChanged.of(standings))

@@ -136,32 +136,47 @@ class Desk:
             return until[-1]
         return told[0][1] if told else self.known.equity(self.subscription.follower_login)
 
+    def expected(self, cursor: int) -> Decimal:
+        """What the running period's performance fee would come to if it ended now; 0 for who is not billed now or never charged."""
+        policy = terms_at(self.subscription, self.master, RewardType.PERFORMANCE_FEE_HWM, self.now)
+        payer = self.known.payer(self.subscription)
+        if policy is None or payer.exempt:
+            return ZERO
+        try:
+            return self._fee(policy, payer, Period(cursor, FOREVER), self.settings.unrealised_mode, "period_end")[0].amount
+        except NoRateError:
+            return ZERO  # the cap is in a currency that has no price yet
+
     def _performance(self, policy: RewardPolicy, payer: Payer, step: Step) -> Fee:
         final = ends_all(self.subscription, self.master, step.end)
         mode = self.settings.unrealised_mode
         if final:
             mode = "full" if self.settings.on_detach == "mark_to_market" else "none"
-        others = self.material.fees[self.subscription.id] if self.settings.fee_base == "net_of_fees" else []
-        other_fees = [fee for fee in others if fee.at_ms <= step.end]
-        material = Performance(
-            slices=[trade.slice for trade in self.material.booked(self.subscription.id, step.start, step.end) if trade.deal],
-            fees=other_fees,
-            since_ms=step.start,
-            opens=self._opens(payer.currency) if mode != "none" else [],
-            mode=mode,
-            flows=self.material.flows_in(self.subscription.follower_login, step.start, step.end),
-            withdrawal=self.settings.hwm_withdrawal,
-            cause=step.cause,
-        )
-        cap = fees.cap_of(policy, self._rate(policy, payer), payer.currency) if policy.fee_cap else None
-        earlier = sum((fee.amount for fee in other_fees if fee.at_ms <= step.start), ZERO)
-        fee, after = fees.performance_fee(self._mark(policy, -earlier), material, policy, payer.currency, cap, not payer.exempt)
+        fee, after = self._fee(policy, payer, Period(step.start, step.end), mode, step.cause)
         if final and mode == "full":
             # Detached copies were charged at their market value: should the two meet again, that much is realised.
-            floating = sum((one.profit for one in material.opens), ZERO)
+            floating = sum((one.profit for one in self._opens(payer.currency)), ZERO)
             after = replace(after, realised=EXACT.add(after.realised, floating))
         self.material.marks[self._pair] = after
         return fee
+
+    def _fee(self, policy: RewardPolicy, payer: Payer, span: Period, mode: str, cause: str) -> tuple[Fee, Mark]:
+        """The performance fee of a time, and the mark after it."""
+        others = self.material.fees[self.subscription.id] if self.settings.fee_base == "net_of_fees" else []
+        other_fees = [fee for fee in others if fee.at_ms <= span.end]
+        material = Performance(
+            slices=[trade.slice for trade in self.material.booked(self.subscription.id, span.start, span.end) if trade.deal],
+            fees=other_fees,
+            since_ms=span.start,
+            opens=self._opens(payer.currency) if mode != "none" else [],
+            mode=mode,
+            flows=self.material.flows_in(self.subscription.follower_login, span.start, span.end),
+            withdrawal=self.settings.hwm_withdrawal,
+            cause=cause,
+        )
+        cap = fees.cap_of(policy, self._rate(policy, payer), payer.currency) if policy.fee_cap else None
+        earlier = sum((fee.amount for fee in other_fees if fee.at_ms <= span.start), ZERO)
+        return fees.performance_fee(self._mark(policy, -earlier), material, policy, payer.currency, cap, not payer.exempt)
 
     def _mark(self, policy: RewardPolicy, other: Decimal) -> Mark:
         """The mark as it stood when the period began, on the policy's basis."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
-from shared.contracts.rewards import TOPIC, AccrualsChanged, BalanceOrderRow, BalancesRequested, SharingChanged, SharingRow
+from shared.contracts.config import RewardType
+from shared.contracts.rewards import TOPIC, AccrualsChanged, BalanceOrderRow, BalancesRequested, SharingChanged
 from shared.contracts.trades import REASON_COPY_REWARD
 from shared.ids import reward_client_id
 from shared.money import EXACT, Money
@@ -20,6 +21,7 @@ from rewards.known import Known
 from rewards.ledger import Posting
 from rewards.settings import RewardsSettings
 from rewards.settle import TAKEN, Fact, Phase, changes, move, wait_ms
+from rewards.store import Sharing
 from rewards.tables import accrual as accrual_table
 
 log = structlog.get_logger()
@@ -65,6 +67,8 @@ class Changes:
         self.postings: list[tuple[int, str, list[Posting]]] = []
         self.requests: list[BalanceOrderRow] = []
         self.sharing: dict[int, tuple[Decimal, Decimal, Decimal]] = {}
+        self.crystallised: set[int] = set()
+        """Subscriptions whose expected performance fee has become an accrual."""
 
     def shared(
         self, subscription: int, realised: Decimal = Decimal(0), holding: Decimal = Decimal(0), settled: Decimal = Decimal(0)
@@ -81,6 +85,8 @@ class Changes:
         settled = fee * ((after in SETTLED) - (before in SETTLED))
         if holding or settled:
             self.shared(accrual.subscription_id, holding=holding, settled=settled)
+        if before is None and accrual.reward_type == RewardType.PERFORMANCE_FEE_HWM:
+            self.crystallised.add(accrual.subscription_id)
         self.accruals[accrual.id] = accrual
 
 
@@ -323,23 +329,20 @@ class Settlement:
         rows = []
         for subscription_id, (realised, holding, settled) in changes_.sharing.items():
             subscription = known.subscriptions[subscription_id]
-            row = before.get(subscription_id) or SharingRow(
-                subscription_id,
-                subscription.follower_login,
-                subscription.master_login,
-                known.payer(subscription).currency,
-                *(Decimal(0),) * 3,
-            )
+            head = (subscription_id, subscription.follower_login, subscription.master_login, known.payer(subscription).currency)
+            old = before.get(subscription_id) or Sharing(*head, *(Decimal(0),) * 4, 1)
             rows.append(
-                row._replace(
-                    realized_profit=EXACT.add(row.realized_profit, realised),
-                    holding=EXACT.add(row.holding, holding),
-                    settled=EXACT.add(row.settled, settled),
+                old._replace(
+                    realized_profit=EXACT.add(old.realized_profit, realised),
+                    holding=EXACT.add(old.holding, holding),
+                    settled=EXACT.add(old.settled, settled),
+                    expected=Decimal(0) if subscription_id in changes_.crystallised else old.expected,
+                    stale=1,
                 )
             )
         if rows:
             await store.save_sharing(work.session, rows)
-            work.emit(TOPIC, SharingChanged.of(rows))
+            work.emit(TOPIC, SharingChanged.of([one.row() for one in rows]))
 
 
 def set_refund_payout(refund: Accrual, original: Accrual) -> None:

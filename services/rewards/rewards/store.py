@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared.contracts.config import RewardPolicy
 from shared.contracts.rewards import SharingRow, StandingRow
+from shared.money import EXACT
 from shared.store.outbox import upsert
-from sqlalchemy import Table, bindparam, or_, select, update
+from sqlalchemy import Table, bindparam, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from rewards import ledger, tables
@@ -65,8 +66,11 @@ class Balance(NamedTuple):
     amount: int
 
 
-class SharingStored(NamedTuple):
-    """A contract's SharingRow, in the columns of its table."""
+class Sharing(NamedTuple):
+    """What one subscription's rewards come to, in the columns of its table; amounts in the follower's currency.
+
+    `holding` is accrued and not yet paid, `expected` the running period's performance fee as it was reckoned last.
+    """
 
     subscription_id: int
     follower_login: int
@@ -75,6 +79,12 @@ class SharingStored(NamedTuple):
     realized_profit: Decimal
     holding: Decimal
     settled: Decimal
+    expected: Decimal
+    stale: int
+
+    def row(self) -> SharingRow:
+        """As it is told: what is expected is held, too."""
+        return SharingRow(*self[:5], EXACT.add(self.holding, self.expected), self.settled)
 
 
 TRADE_COLUMNS = [tables.trade.c[name] for name in Trade._fields]
@@ -263,22 +273,32 @@ async def balances(session: AsyncSession) -> dict[tuple[str, str], int]:
     return {(row.account, row.currency): row.amount for row in rows}
 
 
-async def sharing_of(session: AsyncSession, subscriptions: Iterable[int]) -> dict[int, SharingRow]:
-    found: dict[int, SharingRow] = {}
+async def sharing_of(session: AsyncSession, subscriptions: Iterable[int]) -> dict[int, Sharing]:
+    found: dict[int, Sharing] = {}
     for some in chunks(subscriptions):
         rows = (await session.execute(select(tables.sharing).where(tables.sharing.c.subscription_id.in_(some)))).all()
-        found |= {row.subscription_id: SharingRow(*row) for row in rows}
+        found |= {row.subscription_id: Sharing(*row) for row in rows}
     return found
 
 
-async def all_sharing(session: AsyncSession, after: int) -> list[SharingRow]:
+async def all_sharing(session: AsyncSession, after: int) -> list[Sharing]:
+    """All of it, some at a time, by subscription."""
     statement = select(tables.sharing).where(tables.sharing.c.subscription_id > after).order_by(tables.sharing.c.subscription_id)
-    return [SharingRow(*row) for row in (await session.execute(statement.limit(CHUNK))).all()]
+    return [Sharing(*row) for row in (await session.execute(statement.limit(CHUNK))).all()]
 
 
-async def save_sharing(session: AsyncSession, rows: Sequence[SharingRow]) -> None:
-    stored = [SharingStored(*row) for row in rows]
-    await put_many(session, tables.sharing, stored, SharingStored._fields)
+async def stale_sharing(session: AsyncSession) -> list[Sharing]:
+    """Some of those whose expected fee has to be reckoned anew."""
+    return [Sharing(*row) for row in (await session.execute(select(tables.sharing).where(text("stale = 1")).limit(CHUNK))).all()]
+
+
+async def mark_stale(session: AsyncSession, subscriptions: Iterable[int]) -> None:
+    for some in chunks(subscriptions):
+        await session.execute(update(tables.sharing).where(tables.sharing.c.subscription_id.in_(some)).values(stale=1))
+
+
+async def save_sharing(session: AsyncSession, rows: Sequence[Sharing]) -> None:
+    await put_many(session, tables.sharing, rows, Sharing._fields)
 
 
 async def standings(session: AsyncSession) -> dict[int, StandingRow]:

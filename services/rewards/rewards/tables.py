@@ -202,6 +202,9 @@ sharing = Table(
     Column("realized_profit", ExactDecimal, nullable=False),
     Column("holding", ExactDecimal, nullable=False),
     Column("settled", ExactDecimal, nullable=False),
+    Column("expected", ExactDecimal, nullable=False, server_default="0"),
+    Column("stale", Integer, nullable=False, server_default="0"),
+    Index("ix_sharing_stale", "subscription_id", sqlite_where=text("stale = 1"), postgresql_where=text("stale = 1")),
 )
 standing = Table(
     "standing",
