@@ -17,4 +17,4 @@ async def explained(store: ServiceStore, link_id: int) -> dict[str, Any]:
         link = await session.get(read_models.TradeLink, link_id)
         if link is None:
             raise StackError(f"there is no trade link {link_id}")
-        return explain(read_models.decided(link), await read_models.common_inputs(session, link), link.inputs)
+        return explain(read_models.decided(link), await read_models.common_inputs(session, link))

@@ -67,16 +67,16 @@ class Decided(NamedTuple):
     reason: str
 
 
-def explain(link: Decided, common: str, own: str, *, own_money: bool = True) -> dict[str, Any]:
+def explain(link: Decided, recorded: str, *, own_money: bool = True) -> dict[str, Any]:
     """`{"link", "decision", "reason", "text", "inputs"}` of a link's decision.
 
-    `common` and `own` are the two JSON parts of its inputs (`LinksChanged.inputs`, `LinkRow.inputs`); without them there is only what the
-    link itself says. `own_money` False leaves the follower's equity, balance and free margin out: they are not everybody's to see.
+    `recorded` is what `LinksChanged.inputs` said when the link was made; without it there is only what the link itself says. `own_money`
+    False leaves the follower's equity, balance and free margin out: they are not everybody's to see.
     """
     decision: Literal["copied", "skipped", "rejected"] = "copied"
     if link.phase in {"skipped", "rejected"}:
         decision = "skipped" if link.phase == "skipped" else "rejected"
-    inputs = named(common, own, own_money) if common and own else {}
+    inputs = named(recorded, link.subscription, own_money) if recorded else {}
     if inputs:
         text = [_signal(inputs["signal"]), _subscription(link, inputs), *_standing(link, inputs), *_sizing(inputs), _result(link, inputs)]
     else:
@@ -86,15 +86,27 @@ def explain(link: Decided, common: str, own: str, *, own_money: bool = True) -> 
     return {"link": link.link, "decision": decision, "reason": link.reason, "text": [*text, *outcome], "inputs": inputs}
 
 
-def named(common: str, own: str, own_money: bool) -> dict[str, Any]:
-    """Both parts as one record, each figure under its name."""
-    shared, mine = json.loads(common), json.loads(own)
-    found = {"unit": shared["unit"], "signal": shared["signal"], "terms": shared["terms"][mine["terms"]], "policy": shared["policy"]}
-    for name, fields in shared["structure"].items():
-        found[name] = dict(zip(fields, mine[name], strict=True))
+def named(recorded: str, subscription: int, own_money: bool) -> dict[str, Any]:
+    """One subscription's part of what an event recorded, each figure under its name."""
+    whole = json.loads(recorded)
+    own = of_subscription(whole, subscription)
+    found = {"unit": whole["unit"], "signal": whole["signal"], "terms": whole["terms"][own["which"]], "policy": whole["policy"]}
+    found |= {name: own[name] for name in ("rules", "standing", "result")}
     if not own_money:
         found["standing"] = {name: value for name, value in found["standing"].items() if name not in OWN_MONEY}
     return found
+
+
+def of_subscription(whole: Mapping[str, Any], subscription: int) -> dict[str, Any]:
+    """The recorded columns at one subscription: a column is a list of one value for each decision, or the value that all have."""
+    subscriptions = whole["rules"]["subscription"]
+    place = subscriptions.index(subscription) if isinstance(subscriptions, list) else 0
+
+    def at(column: Any) -> Any:
+        return column[place] if isinstance(column, list) else column
+
+    own = {table: {name: at(column) for name, column in whole[table].items()} for table in ("rules", "standing", "result")}
+    return own | {"which": at(whole["which"])}
 
 
 def _signal(signal: Mapping[str, Any]) -> str:

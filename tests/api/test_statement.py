@@ -175,17 +175,23 @@ async def test_a_decision_is_explained_to_its_parties(world: World) -> None:
         "fx_num": 1,
         "fx_den": 1,
     }
-    rules = {"version": 2, "volume_mode": 1, "risk_multiplier": 5 * 10**7, "max_volume": 0, "min_volume": 0, "raise_to_min": 0}
+    rules = {
+        "subscription": [1, 2],
+        "version": 2,
+        "volume_mode": 1,
+        "risk_multiplier": 5 * 10**7,
+        "max_volume": 0,
+        "min_volume": 0,
+        "raise_to_min": 0,
+    }
     rules |= {"reverse_direction": 0, "allocation_percent": 10**10, "ratio_multiplier": 10**8}
     standing = {"known": 1, "equity": 123_456 * 10**6, "balance": 10**11, "free_margin": 10**11, "leverage": 100, "positions": 0}
     standing |= {"copies": 0, "updated_ms": 1000}
     result = {"reason": "", "side": "buy", "volume": 10, "sl": 0, "tp": 0, "worst": 0, "wanted": 10_000}
     parts: dict[str, dict[str, Any]] = {"rules": rules, "standing": standing, "result": result}
-    common: dict[str, Any] = {"unit": "1e-8", "signal": signal, "terms": [terms], "policy": {}}
-    common |= {"structure": {name: list(part) for name, part in parts.items()}}
-    own: dict[str, Any] = {"terms": 0} | {name: list(part.values()) for name, part in parts.items()}
-    made = links(link_row(1, phase="opening", inputs=json.dumps(own)), link_row(2, inputs=json.dumps(own)))
-    await world.told(flow.on_links, made.model_copy(update={"inputs": json.dumps(common)}))
+    recorded: dict[str, Any] = {"unit": "1e-8", "signal": signal, "terms": [terms], "policy": {}, "which": 0} | parts
+    made = links(link_row(1, phase="opening"), link_row(2))
+    await world.told(flow.on_links, made.model_copy(update={"inputs": json.dumps(recorded)}))
     await world.told(flow.on_links, links(link_row(1)))  # told again without its inputs: they stay
     assert len(await world.rows("decision")) == 1
     mine = await world.good(BOB, "GET", "/copytrade/trade-links/1/explain")

@@ -8,6 +8,7 @@ from shared.contracts import trades
 from shared.contracts.config import Follower, FollowerSaved, Master, MasterSaved, SubscriptionDeleted, SubscriptionSaved, VolumeMode
 from shared.contracts.links import LinkState
 from shared.contracts.orders import CloseCopies, OpenCopies, ProtectCopies
+from shared.explain import of_subscription
 
 from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, NOW, D, World, account, opened, subscription, symbol, world
 
@@ -262,13 +263,11 @@ async def test_every_decision_is_told_with_its_inputs(tmp_path: Path) -> None:
         await w.ready(subscription(1, ANNA, status=1), subscription(2, BEN))
         await w.open(11)
         event = (await w.link_events())[0]
-        shared = json.loads(event.inputs)
-        assert shared["signal"]["equity"] == 10000 * 10**8
-        rows = {row.subscription: json.loads(row.inputs) for row in event.rows}
-        names = shared["structure"]
-        assert dict(zip(names["result"], rows[1]["result"], strict=True))["reason"] == "PAUSED"
-        assert dict(zip(names["result"], rows[2]["result"], strict=True))["volume"] == 100
-        assert dict(zip(names["standing"], rows[2]["standing"], strict=True))["equity"] == 10000 * 10**8
+        recorded = json.loads(event.inputs)
+        assert recorded["signal"]["equity"] == 10000 * 10**8
+        paused, copied = (of_subscription(recorded, row.subscription) for row in event.rows)
+        assert (paused["result"]["reason"], paused["rules"]["status"]) == ("PAUSED", 1)
+        assert (copied["result"]["volume"], copied["standing"]["equity"]) == (100, 10000 * 10**8)
 
 
 async def test_a_refused_opening_ends_the_link(tmp_path: Path) -> None:

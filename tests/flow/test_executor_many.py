@@ -11,6 +11,7 @@ from executor.replay import run
 from executor.store import write_rows
 from shared.contracts import links, orders, trades
 from shared.contracts.config import Subscription
+from shared.explain import of_subscription
 from shared.store import outbox
 
 from tests.flow.executor_world import MASTER, D, World, account, subscription, world
@@ -81,8 +82,9 @@ async def test_a_few_and_many_are_decided_alike_and_replay_agrees(tmp_path: Path
         async with world(tmp_path / str(count)) as w:
             await many(w, count)
             await w.open(11, sl=D("1.09"), login=MASTER)
-            rows = [row for event in await w.link_events() for row in event.rows if row.inputs][:11]
-            seen.append([(row.volume, row.reason, json.loads(row.inputs)) for row in rows])
+            event = (await w.link_events())[0]
+            recorded = json.loads(event.inputs)
+            seen.append([(row.volume, row.reason, of_subscription(recorded, row.subscription)) for row in sorted(event.rows)[:11]])
             done = await run(w.settings.model_copy(update={"home": tmp_path / str(count)}).database("executor"), 0, w.now + 1)
             assert (done.decisions, done.differences) == (count, [])
     assert seen[0] == seen[1]

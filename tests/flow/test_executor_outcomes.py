@@ -271,9 +271,9 @@ async def test_replay_gives_the_same_and_notices_a_difference(tmp_path: Path) ->
         assert (done.decisions, done.differences) == (60, [])
         assert (await run(url, 0, w.now)).decisions == 0
         event = next(event for event in await w.emitted("copy.link") if event["inputs"])
-        inputs = json.loads(event["rows"][0][-1])
-        inputs["standing"][3] = 2 * inputs["standing"][3]
-        event["rows"][0][-1] = json.dumps(inputs)
+        inputs = json.loads(event["inputs"])
+        inputs["standing"]["equity"][0] *= 2
+        event["inputs"] = json.dumps(inputs)
         assert [difference.link for difference in again(event).differences] == [event["rows"][0][0]]
 
 

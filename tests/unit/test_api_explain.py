@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api import flow
-from executor import fanout, limits, sizing
+from executor import inputs, limits, sizing
 from executor.decide import decide
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 from lockstep.main import app
@@ -27,15 +27,14 @@ POLICY = Policy(0, -1)
 LINK = Decided(41, 7, MASTER_LOGIN, BOB_LOGIN, 1001, "open", "")
 
 
-def recorded(signal: Signal = SIGNAL, rules: Rules = RULES, standing: Standing = STANDING, terms: Terms = TERMS) -> tuple[str, str]:
-    """Both parts of a decision's inputs, as the executor writes them."""
+def recorded(signal: Signal = SIGNAL, rules: Rules = RULES, standing: Standing = STANDING, terms: Terms = TERMS) -> str:
+    """A decision's inputs, as the executor writes them."""
     result = decide(signal, terms, rules, standing, POLICY)
-    own = {"terms": 0, "rules": list(rules), "standing": list(standing), "result": list(result)}
-    return fanout.shared_inputs(signal, [terms], POLICY), json.dumps(own)
+    return inputs.recorded(inputs.common(signal, [terms], POLICY), 0, *inputs.of_plain([(rules, standing, result)]))
 
 
 def told(link: Decided = LINK, own_money: bool = True, **changed: Any) -> dict[str, Any]:
-    return explain(link, *recorded(**changed), own_money=own_money)
+    return explain(link, recorded(**changed), own_money=own_money)
 
 
 def test_an_equity_ratio_is_told_step_by_step() -> None:
@@ -111,7 +110,7 @@ def test_a_master_is_not_told_what_money_the_follower_has() -> None:
 
 
 def test_without_inputs_there_is_what_the_link_says() -> None:
-    found = explain(LINK._replace(phase="skipped", reason="MARGIN"), "", "")
+    found = explain(LINK._replace(phase="skipped", reason="MARGIN"), "")
     assert found["inputs"] == {}
     assert found["text"][-1] == "It was not copied (MARGIN): the follower's free margin does not carry it."
 
@@ -133,8 +132,7 @@ def test_the_command_tells_it(tmp_path: Path) -> None:
 
     async def fill() -> None:
         async with open_world(home.path) as world:
-            common, own = recorded()
-            made = links(link(41, inputs=own, subscription=7)).model_copy(update={"inputs": common})
+            made = links(link(41, subscription=7)).model_copy(update={"inputs": recorded()})
             await world.told(flow.on_links, made)
 
     asyncio.run(fill())

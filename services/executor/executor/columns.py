@@ -121,8 +121,6 @@ class Columns:
 
     def __init__(self, rows: Sequence[Sequence[int]]) -> None:
         self.grid = Grid(len(S), rows)
-        self.settings_text: dict[int, str] = {}
-        """The settings of a row as the beginning of a JSON list, once they were needed."""
 
     @property
     def data(self) -> Integers:
@@ -144,7 +142,6 @@ class Columns:
             kept = self.data[place, [S["copies"]]].copy()
             self.data[place] = row
             self.data[place, [S["copies"]]] = kept
-            self.settings_text.pop(place, None)
             return True
         if len(self) and self.data[-1, 0] > row[0]:
             return False
@@ -155,14 +152,6 @@ class Columns:
         """One row as the plain rule takes it; `listed` holds the numbers of the symbol lists that name the signal's symbol."""
         row = self.data[place].tolist()
         return Rules._make([*row[: len(RULES)], int(row[S["symbols"]] in listed)])
-
-    def texts(self, places: Places) -> list[str]:
-        """The settings of rows as JSON lists without their end: `listed`, which depends on the signal, comes last."""
-        known = self.settings_text
-        missing = [place for place in places.tolist() if place not in known]
-        for place, row in zip(missing, self.data[missing, : len(RULES)].tolist(), strict=True):
-            known[place] = str(row)[:-1].replace(" ", "")  # once for each version of a subscription
-        return [known[place] for place in places.tolist()]
 
 
 def column_row(stored: Sequence[Any], symbols: int, account: int, copies: int, stopped: int) -> list[int]:

@@ -10,6 +10,7 @@ from executor.closing import UNSUBSCRIBED, let_go
 from executor.columns import S
 from executor.desk import ALLOW_ALL, Desk, GuardFacts, MasterFacts
 from executor.fanout import fan_out
+from executor.fanouts import of_logins
 from executor.follower_side import symbol_of
 from executor.limits import hold
 from executor.outgoing import Outgoing
@@ -216,5 +217,5 @@ async def active_links(desk: Desk, followers: dict[int, int]) -> list[LinkRecord
         part = subscriptions[start : start + 1000]
         logins = {followers[subscription] for subscription in part}
         state = link.c.state == int(links.STATES[links.OPEN])
-        found += await desk.links_where(link.c.follower_login.in_(logins), link.c.subscription.in_(part), state)
+        found += await desk.links_where(of_logins(logins), link.c.follower_login.in_(logins), link.c.subscription.in_(part), state)
     return found

@@ -4,21 +4,24 @@ Everything is loaded when it is first needed. What a transaction changes is gath
 transaction that is given up makes the desk forget everything.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 from shared.contracts.config import ManualTradingMode
 from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from executor import store
+from executor import fanouts, store
 from executor.columns import A, Accounts, Columns, S, column_row, symbols_of
+from executor.fanouts import Chosen, Flight
 from executor.limits import hold
 from executor.market import Market, SymbolFacts
 from executor.records import LinkRecord, PositionRecord, link_row, position_row
 from executor.settings import ExecutorSettings
-from executor.store import Account, Follower, Guard, Halt, Link, Master, Position, Subscription, Symbol, read_in, read_rows, table
+from executor.store import Account, FanOut, Follower, Guard, Halt, Link, Master, Position, Subscription, Symbol, read_in, read_rows, table
 
 LINKS_KEPT = 100_000
 POSITIONS_KEPT = 100_000
@@ -70,6 +73,7 @@ class Memory:
     """By follower login, then by subscription."""
     positions: dict[int, PositionRecord] = field(default_factory=dict)
     fans: dict[int, Fan] = field(default_factory=dict)
+    flights: list[Flight] = field(default_factory=list)
     links_held: int = 0
     link_last: int = 0
     order_highest: int | None = None
@@ -94,19 +98,11 @@ class Memory:
         return frozenset(number for number, names in enumerate(self.symbol_lists) if symbol in names)
 
 
-class NewLinks(NamedTuple):
-    """New links of a large fan-out: rows of some columns, and other columns that are the same for all."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-    same: dict[str, int]
-
-
 @dataclass
 class Pending:
     """What the current transaction has changed and not written yet."""
 
-    new_links: list[NewLinks] = field(default_factory=list)
+    fan_outs: list[FanOut] = field(default_factory=list)
     links: dict[int, LinkRecord] = field(default_factory=dict)
     positions: dict[int, PositionRecord] = field(default_factory=dict)
     accounts: set[int] = field(default_factory=set)
@@ -175,6 +171,7 @@ class Desk:
             guard = GuardFacts(*row)
             memory.guards.setdefault(guard.follower_login, {})[guard.subscription] = guard
         memory.link_last = max(await store.series_last(session, LINK_SERIES), self.settings.part.ids_after)
+        memory.flights = await fanouts.in_flight(session)
         memory.loaded = True
 
     # --- reading, loading what is missing
@@ -228,9 +225,12 @@ class Desk:
             await self.write()
             own = table(Subscription)
             rows = await read_rows(self.session, Subscription, own.c.master_login == master_login, own.c.deleted == 0, order_by=own.c.id)
-            copies = await store.active_copies(self.session, master_login)
+            copies = Counter(await store.active_copies(self.session, master_login))
+            for flight in self.memory.flights:
+                if flight.master_login == master_login:
+                    copies.update(flight.subscriptions[flight.alone].tolist())
             accounts = await self.accounts(row[3] for row in rows)
-            columns = self.memory.columns[master_login] = Columns([self.column_row(row, copies.get(row[0], 0), accounts) for row in rows])
+            columns = self.memory.columns[master_login] = Columns([self.column_row(row, copies[row[0]], accounts) for row in rows])
         return columns
 
     def column_row(self, stored: tuple[Any, ...], copies: int, accounts: Accounts) -> list[int]:
@@ -278,9 +278,9 @@ class Desk:
         fan = self.memory.fans.get(master_order)
         if fan is None:
             await self.write()
-            fan = self.memory.fans[master_order] = {
-                row[1]: LinkRecord(*row) for row in await store.links_of(self.session, table(Link).c.master_order == master_order)
-            }
+            fan = {link.subscription: link for link in await fanouts.of_order(self.session, master_order)}
+            fan |= {row[1]: LinkRecord(*row) for row in await store.links_of(self.session, table(Link).c.master_order == master_order)}
+            self.memory.fans[master_order] = fan
             self.memory.links_held += len(fan)
         return fan
 
@@ -292,9 +292,12 @@ class Desk:
         """One link."""
         return (await self.fan(master_order)).get(subscription)
 
-    async def links_where(self, *where: Any, limit: int | None = None) -> list[LinkRecord]:
-        """The links that a condition of the store finds, as memory has them."""
-        await self.write()
+    async def links_where(self, chosen: Chosen, *where: Any, limit: int | None = None) -> list[LinkRecord]:
+        """The links that a condition of the store finds, as memory has them.
+
+        `chosen`: the same condition for copies that have no row of their own yet. They get one.
+        """
+        await self._land(chosen, limit)
         rows = await store.links_of(self.session, *where, limit=limit)
         found = []
         for row in rows:
@@ -302,6 +305,17 @@ class Desk:
             assert link is not None
             found.append(link)
         return found
+
+    async def _land(self, chosen: Chosen, limit: int | None) -> None:
+        """Writes rows of their own for copies of fan-outs (at most so many)."""
+        left = limit
+        for flight in list(self.memory.flights):
+            places = np.flatnonzero(flight.alone & chosen(flight))[:left]
+            fan = await self.fan(flight.master_order) if len(places) else {}
+            for subscription in flight.subscriptions[places].tolist():
+                self._pending.links[fan[subscription].id] = fan[subscription]
+            left = None if left is None else left - len(places)
+        await self.write()
 
     # --- changing
 
@@ -318,10 +332,12 @@ class Desk:
         self.memory.links_held += 1
         self._pending.links[link.id] = link
 
-    def add_rows(self, master_order: int, new: NewLinks) -> None:
-        """New links of a large fan-out, written as they are; memory loads the order's links when they are asked for."""
-        self._pending.new_links.append(new)
-        self.memory.links_held -= len(self.memory.fans.pop(master_order, {}))
+    def add_fan_out(self, flight: Flight, row: FanOut) -> None:
+        """A decision for many followers. Memory loads its links when they are asked for."""
+        self._pending.fan_outs.append(row)
+        self.memory.links_held -= len(self.memory.fans.pop(flight.master_order, {}))
+        if row.waiting:
+            self.memory.flights.append(flight)
 
     def changed_link(self, link: LinkRecord) -> None:
         link.updated_ms = self.now
@@ -356,9 +372,8 @@ class Desk:
         """Writes what has changed. At the end of each transaction, and before anything is loaded in the midst of one."""
         pending, self._pending = self._pending, Pending()
         session = self.session
-        for new in pending.new_links:
-            await store.insert_rows(session, Link, *new)
-        await store.write_rows(session, Link, [link_row(link) for link in pending.links.values()], replace=True)
+        await store.write_rows(session, FanOut, [fanouts.row_of(row) for row in pending.fan_outs])
+        await self._write_links(list(pending.links.values()))
         await store.write_rows(session, Position, [position_row(position) for position in pending.positions.values()], replace=True)
         await store.write_rows(session, Account, [self._account_row(login) for login in sorted(pending.accounts)], replace=True)
         market = self.memory.market.symbols
@@ -366,6 +381,22 @@ class Desk:
         await store.write_rows(session, Guard, [_fields(guard) for guard in pending.guards.values()], replace=True)
         if pending.link_last:
             await store.write_rows(session, store.Counter, [(LINK_SERIES, self.memory.link_last)], replace=True)
+
+    async def _write_links(self, changed: list[LinkRecord]) -> None:
+        """Writes links; those of a fan-out have rows of their own from now on."""
+        await store.write_rows(self.session, Link, [link_row(link) for link in changed], replace=True)
+        flights = self.memory.flights
+        if not changed or not flights:
+            return
+        by_order: dict[int, list[int]] = {}
+        for link in changed:
+            by_order.setdefault(link.master_order, []).append(link.subscription)
+        for flight in flights:
+            if flight.master_order in by_order:
+                flight.landed(by_order[flight.master_order])
+        for flight in [flight for flight in flights if not flight.alone.any()]:
+            flights.remove(flight)
+            await fanouts.all_landed(self.session, flight.first_link)
 
     def _account_row(self, login: int) -> tuple[Any, ...]:
         accounts = self.memory.accounts

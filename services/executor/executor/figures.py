@@ -1,7 +1,6 @@
 """The executor's figures: how long each part of a copy takes, what was skipped and why, where the links stand."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge
 from shared.contracts.links import LinkState
@@ -17,17 +16,14 @@ from executor.settings import ExecutorSettings
 from executor.store import Link, table
 
 SKIPS = Counter("lockstep_skips", "Copies that were not made, by the code of the decision", ["reason"])
-LINKS = Gauge(
-    "lockstep_links", "Trade links by the specification's state; skips are left out, `lockstep_skips` counts them", ["state"]
-)
+LINKS = Gauge("lockstep_links", "Trade links by the specification's state; skips are left out, `lockstep_skips` counts them", ["state"])
 UNKNOWN = Gauge("lockstep_unknown_orders", "Copy orders and changes that the venue has not answered in time; they are asked for again")
 
 DECIDED = {"copy.open": "open", "copy.close": "close"}
 
 
-def skipped(work: Work, reasons: Iterable[str]) -> None:
+def skipped(work: Work, tally: "Tally[str]") -> None:
     """Counts decisions by their reason (empty: copied), once they are committed."""
-    tally = Tally(reasons)
     del tally[""]
     if tally:
         work.after_commit.append(lambda: _count(tally))

@@ -7,6 +7,7 @@ from executor.amounts import UNIT
 from executor.closing import STOPPED, let_go
 from executor.columns import S
 from executor.desk import Desk, GuardFacts
+from executor.fanouts import of_logins
 from executor.follower_side import symbol_of
 from executor.outgoing import Outgoing
 from executor.store import Link, table
@@ -62,7 +63,8 @@ async def stop(desk: Desk, out: Outgoing, guard: GuardFacts, reason: str) -> Non
         return
     link = table(Link)
     state = link.c.state == int(links.STATES[links.OPEN])
-    active = await desk.links_where(link.c.follower_login == guard.follower_login, link.c.subscription == guard.subscription, state)
+    own = link.c.follower_login == guard.follower_login
+    active = await desk.links_where(of_logins([guard.follower_login]), own, link.c.subscription == guard.subscription, state)
     for found in active:
         await let_go(desk, out, found, True, f"{STOPPED}_{reason}", await symbol_of(desk, found))
 

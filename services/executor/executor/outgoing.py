@@ -109,8 +109,11 @@ class Outgoing:
         self._links[link.master_order, link.subscription] = link
         self._symbols[link.master_order] = master_symbol
 
-    def emit(self, work: Work) -> None:
-        """Sends everything. A cancel goes before what replaces it, an opening before its closing."""
+    def emit(self, work: Work, inputs: str = "") -> None:
+        """Sends everything. A cancel goes before what replaces it, an opening before its closing.
+
+        `inputs`: the links are decisions, which were made from this.
+        """
         for (order, reason), cancels in self._cancels.items():
             work.emit(orders_topic.TOPIC, CancelCopies.of(cancels, master_order=order, reason=reason))
         for (order, login, symbol, price), opens in self._opens.items():
@@ -128,9 +131,9 @@ class Outgoing:
             work.emit(orders_topic.TOPIC, CloseCopies.of(closes, master_order=order, reason=reason))
         for sync in self._syncs:
             work.emit(orders_topic.TOPIC, sync)
-        self._emit_links(work)
+        self._emit_links(work, inputs)
 
-    def _emit_links(self, work: Work) -> None:
+    def _emit_links(self, work: Work, inputs: str) -> None:
         by_order: dict[int, list[LinkRecord]] = {}
         for link in self._links.values():
             by_order.setdefault(link.master_order, []).append(link)
@@ -138,11 +141,13 @@ class Outgoing:
             rows = [told(link) for link in links]
             work.emit(
                 links_topic.TOPIC,
-                LinksChanged.of(rows, master_login=links[0].master_login, master_order=order, master_symbol=self._symbols[order]),
+                LinksChanged.of(
+                    rows, master_login=links[0].master_login, master_order=order, master_symbol=self._symbols[order], inputs=inputs
+                ),
             )
 
 
-def told(link: LinkRecord, inputs: str = "") -> LinkRow:
+def told(link: LinkRecord) -> LinkRow:
     """A link as `copy.link` tells it."""
     return LinkRow(
         link.id,
@@ -163,5 +168,4 @@ def told(link: LinkRecord, inputs: str = "") -> LinkRow:
         amount(link.tp),
         link.created_ms,
         link.updated_ms,
-        inputs,
     )

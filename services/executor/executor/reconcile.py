@@ -26,6 +26,7 @@ from executor.amounts import units
 from executor.closing import settle, withdrawn
 from executor.desk import Desk
 from executor.drift import Finding, Held
+from executor.fanouts import of_logins
 from executor.follower_side import STOPS_DRIFT, filled, symbol_of
 from executor.links import GONE, after
 from executor.master_side import changed as master_changed
@@ -64,7 +65,9 @@ async def begin_due(desk: Desk, out: Outgoing) -> None:
     active = link.c.state == int(links.STATES[links.OPEN])
     followers = (await desk.session.execute(select(link.c.follower_login).where(active).distinct())).scalars()
     masters = (await desk.session.execute(select(link.c.master_login).where(active).distinct())).scalars()
-    await begin(desk, out, {*followers, *masters})
+    flights = desk.memory.flights
+    sent = {login for flight in flights for login in flight.logins[flight.alone].tolist()} | {flight.master_login for flight in flights}
+    await begin(desk, out, {*followers, *masters} | sent)
 
 
 async def begin(desk: Desk, out: Outgoing, logins: Iterable[int]) -> None:
@@ -118,7 +121,7 @@ async def _compare_copies(desk: Desk, out: Outgoing, login: int, copies: list[He
     if not desk.owns(login):
         return  # another shard has its links
     link = table(Link)
-    active = await desk.links_where(link.c.follower_login == login, link.c.state == int(links.STATES[links.OPEN]))
+    active = await desk.links_where(of_logins([login]), link.c.follower_login == login, link.c.state == int(links.STATES[links.OPEN]))
     by_order = {row.order: row for row in copies}
     known: set[int] = set()
     for found in active:

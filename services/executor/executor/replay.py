@@ -18,13 +18,14 @@ from shared.store.outbox import outbox
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from executor.decide import decide
+from executor import inputs
+from executor.decide import Decision, decide
 from executor.settings import ExecutorSettings
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 
 PAGE = 100
 """Entries (of up to 500 decisions) that are read at a time."""
-LINK, INPUTS = LinkRow._fields.index("link"), LinkRow._fields.index("inputs")
+LINK, SUBSCRIPTION = LinkRow._fields.index("link"), LinkRow._fields.index("subscription")
 
 
 class Difference(NamedTuple):
@@ -44,20 +45,37 @@ class Replayed(NamedTuple):
 
 
 def again(event: dict[str, Any]) -> Replayed:
-    """The decisions of one `link.changed` event, made again."""
+    """The decisions of one `link.changed` event, made again and held against what was recorded, to the byte."""
     if not event.get("inputs"):
         return Replayed(0, [])
-    common = json.loads(event["inputs"])
-    signal, policy = Signal(**common["signal"]), Policy(**common["policy"])
-    table_of_terms = [Terms(**terms) for terms in common["terms"]]
-    differences = []
-    for row in event["rows"]:
-        inputs = json.loads(row[INPUTS])
-        rules, standing = Rules._make(inputs["rules"]), Standing(*inputs["standing"])
-        now = list(decide(signal, table_of_terms[inputs["terms"]], rules, standing, policy))
-        if now != inputs["result"]:
-            differences.append(Difference(row[LINK], event["master_order"], json.dumps(inputs["result"]), json.dumps(now)))
-    return Replayed(len(event["rows"]), differences)
+    recorded: str = event["inputs"]
+    whole = json.loads(recorded)
+    signal, policy = Signal(**whole["signal"]), Policy(**whole["policy"])
+    table_of_terms = [Terms(**terms) for terms in whole["terms"]]
+    count = len(event["rows"])
+
+    def spread(column: Any) -> list[Any]:
+        return column if isinstance(column, list) else [column] * count
+
+    which = spread(whole["which"])
+    rules, standings, results = (
+        [dict(zip(whole[name], values, strict=True)) for values in zip(*map(spread, whole[name].values()), strict=True)]
+        for name in ("rules", "standing", "result")
+    )
+    now = [
+        decide(signal, table_of_terms[terms], Rules(**own), Standing(**stands), policy)
+        for terms, own, stands in zip(which, rules, standings, strict=True)
+    ]
+    made = dict(zip(Decision._fields, map(inputs.column, zip(*now, strict=True)), strict=True))
+    if recorded.endswith(inputs.as_json(made) + "}"):
+        return Replayed(count, [])
+    links = {row[SUBSCRIPTION]: row[LINK] for row in event["rows"]}
+    differences = [
+        Difference(links[own["subscription"]], event["master_order"], json.dumps(result), json.dumps(one._asdict()))
+        for own, result, one in zip(rules, results, now, strict=True)
+        if result != one._asdict()
+    ]
+    return Replayed(count, differences)
 
 
 async def entries(session: AsyncSession, from_ms: int, to_ms: int) -> AsyncIterator[str]:

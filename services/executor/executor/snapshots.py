@@ -4,6 +4,7 @@ from shared.store.work import Work
 
 from executor import links
 from executor.desk import Desk
+from executor.fanouts import everything, orders_since
 from executor.follower_side import symbol_of
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord
@@ -19,7 +20,7 @@ async def orders(desk: Desk, work: Work) -> None:
     await desk.begin(work)
     out = Outgoing()
     link = table(Link)
-    for found in await desk.links_where(link.c.state == 0, (link.c.sent_ms > 0) | (link.c.protect_ms > 0)):
+    for found in await desk.links_where(everything, link.c.state == 0, (link.c.sent_ms > 0) | (link.c.protect_ms > 0)):
         await ask_again(desk, out, found)
     out.emit(work)
 
@@ -45,6 +46,10 @@ async def link_states(desk: Desk, work: Work) -> None:
     out = Outgoing()
     link = table(Link)
     since = work.now - RECENT_DAYS * DAY_MS
-    for found in await desk.links_where((link.c.state == 0) | (link.c.updated_ms >= since)):
+    for found in await desk.links_where(everything, (link.c.state == 0) | (link.c.updated_ms >= since)):
         out.tell(found, await symbol_of(desk, found))
+    for order in await orders_since(desk.session, since):
+        for skipped in (await desk.fan(order)).values():
+            if skipped.phase == links.SKIPPED:
+                out.tell(skipped, await symbol_of(desk, skipped))
     out.emit(work)

@@ -1,6 +1,6 @@
 """The executor's tables, and the few functions that read and write them. Amounts and prices are integers of 1e-8."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shared.store.outbox import log_metadata, upsert
@@ -236,6 +236,28 @@ class Link(Base, table=True):
     updated_ms: int = whole()
 
 
+class FanOut(Base, table=True):
+    """The links that one decision made for many followers, as one row: `fanouts.py` says how. `links` is JSON, a list for each column.
+
+    `waiting` 1: some copies have no row of their own in `link` yet.
+    """
+
+    __tablename__ = "fanout"
+    __table_args__ = (
+        Index("ix_fanout_order", "master_order"),
+        Index("ix_fanout_waiting", "waiting", sqlite_where=text("waiting = 1"), postgresql_where=text("waiting = 1")),
+    )
+    first_link: int = whole(primary_key=True)
+    master_order: int = whole()
+    master_login: int = whole()
+    created_ms: int = whole()
+    waiting: int = whole()
+    kind: str = word(16)
+    master_volume: int = whole()
+    seen_version: int = whole()
+    links: str = Field(default="", sa_type=Text)
+
+
 class Counter(Base, table=True):
     """The last number of a series (link ids, sync requests): allotted inside the transaction, so that none is used twice."""
 
@@ -284,20 +306,6 @@ async def write_rows(session: AsyncSession, model: type[Base], rows: Sequence[Se
         statement += f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
     connection = await session.connection()
     await connection.exec_driver_sql(statement, [tuple(row) for row in rows])
-
-
-async def insert_rows(
-    session: AsyncSession, model: type[Base], columns: Sequence[str], rows: Sequence[tuple[Any, ...]], same: Mapping[str, int]
-) -> None:
-    """Inserts rows of these columns in bulk. `same` are whole numbers that all rows have; what is in neither has its default.
-
-    Binding a value for each column of each row is most of what an insert costs beside its indexes.
-    """
-    mark = "?" if session.get_bind().dialect.name == "sqlite" else "%s"
-    names = ", ".join(f'"{name}"' for name in (*columns, *same))
-    values = ", ".join([mark] * len(columns) + [str(int(value)) for value in same.values()])
-    connection = await session.connection()
-    await connection.exec_driver_sql(f'INSERT INTO "{table(model).name}" ({names}) VALUES ({values})', list(rows))  # noqa: S608
 
 
 async def read_rows(session: AsyncSession, model: type[Base], *where: Any, order_by: Any = None) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from shared.store.work import Work
 from executor import links, reconcile
 from executor.closing import MASTER_CLOSED, settle
 from executor.desk import Desk
+from executor.fanouts import sent_before
 from executor.follower_side import STOPS_DRIFT, symbol_of
 from executor.links import PENDING
 from executor.master_side import protect
@@ -27,7 +28,7 @@ async def ring(desk: Desk, work: Work) -> None:
     due = work.now - desk.settings.unknown_after_ms
     link = table(Link)
     late = ((link.c.sent_ms > 0) & (link.c.sent_ms <= due)) | ((link.c.protect_ms > 0) & (link.c.protect_ms <= due))
-    for found in await desk.links_where(link.c.state == 0, late, limit=RING_LIMIT):
+    for found in await desk.links_where(sent_before(due), link.c.state == 0, late, limit=RING_LIMIT):
         await look_after(desk, out, found, due)
     await reconcile.begin_due(desk, out)
     if work.now - desk.memory.cleaned_ms >= CLEAN_EVERY_MS:

@@ -25,8 +25,8 @@ class LinkRow(NamedTuple):
 
     `phase` tells more than the specification's `state`: opening, open, closing, closed, rejected, skipped, detached, pending.
     A skip is a link that was never opened: state CANCELLED, phase `skipped`, `reason` why. `volume` is what the follower got at first,
-    `volume_now` what is open; `master_volume` and `master_volume_now` are the master's, all in integer units. `inputs` is the JSON of
-    everything that the decision was made from, sent with the decision itself and empty in later states. Times are Unix milliseconds.
+    `volume_now` what is open; `master_volume` and `master_volume_now` are the master's, all in integer units. What a decision was made
+    from stands once for all rows, in the event's `inputs`; a row's own is empty. Times are Unix milliseconds.
     """
 
     link: int
@@ -53,7 +53,9 @@ class LinkRow(NamedTuple):
 class LinksChanged(TableEvent):
     """Links of one master order that were made or have changed.
 
-    `inputs` is the JSON of what a decision was made from that is the same for all of its rows; each row's own `inputs` has the rest.
+    `inputs`, sent with the decision itself and empty in later states, is the JSON of everything that the rows' decisions were made from:
+    `signal`, `policy`, `terms` (by place), and as tables of columns `which` (the row's terms), `rules`, `standing` and `result`. A column
+    is a list, one value for each row in the order of `rules.subscription`, or the one value that all rows have.
     """
 
     type: Literal["link.changed"] = "link.changed"

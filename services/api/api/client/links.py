@@ -43,8 +43,8 @@ async def explain_link(record: RecordId, at: At) -> Json:
         own = {account.login for account in await read_models.accounts_of(session, at.customer_id)}
         if not own & {link.follower_login, link.master_login}:
             raise Refused("PERMISSION_DENIED", f"trade link {record} is not yours")
-        common = await read_models.common_inputs(session, link)
-    return explain(read_models.decided(link), common, link.inputs, own_money=link.follower_login in own)
+        recorded = await read_models.common_inputs(session, link)
+    return explain(read_models.decided(link), recorded, own_money=link.follower_login in own)
 
 
 async def _listed(request: Request, at: At) -> JSONResponse:

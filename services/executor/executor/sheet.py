@@ -1,0 +1,151 @@
+"""A decision for many followers as columns, and what it becomes: orders and link states of 500 rows an entry, and one stored fan-out."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from pydantic_core import to_json
+from shared.contracts import links as links_topic
+from shared.contracts import orders as orders_topic
+from shared.contracts.event import ROWS_PER_ENTRY
+from shared.contracts.links import LinkRow, LinksChanged
+from shared.contracts.orders import OpenCopies, PlaceCopies
+from shared.store.work import Work
+from shared.symbols import opposite
+
+from executor import inputs, links
+from executor.amounts import amount
+from executor.bulk import REASONS, Decisions, Table
+from executor.columns import Integers, Places
+from executor.decide import Decision, pending_kind
+from executor.encoded import encoded, table_rows
+from executor.links import STATES
+from executor.records import POSITION, PositionRecord
+from executor.terms import Policy, Rules, Signal, Standing
+
+LINK_NAMES = tuple(name for name in LinkRow._fields if name != "inputs")
+
+
+class Sheet(NamedTuple):
+    """One place a follower in each column; `rules` and `standing` have a row for each of their fields."""
+
+    ids: Integers
+    subscriptions: Integers
+    logins: Integers
+    table: Table
+    rules: Integers
+    standing: Integers
+    made: Decisions
+
+
+def alike(*columns: Integers) -> list[Places]:
+    """Places that have the same in all of these columns."""
+    varied = [column for column in columns if (column != column[0]).any()]
+    if not varied:
+        return [np.arange(len(columns[0]))]
+    _, which = np.unique(np.column_stack(varied), axis=0, return_inverse=True)
+    return [np.flatnonzero(which == group) for group in range(int(which.max()) + 1)]
+
+
+def entries(places: Places) -> Iterator[Places]:
+    """The places of one entry after the other."""
+    for start in range(0, len(places), ROWS_PER_ENTRY):
+        yield places[start : start + ROWS_PER_ENTRY]
+
+
+def emit_links(work: Work, position: PositionRecord, sheet: Sheet, signal: Signal, policy: Policy) -> None:
+    """The decisions, with what they were made from."""
+    copied = links.OPENING if position.kind == POSITION else links.PENDING
+    sides, symbols = (signal.side, opposite(signal.side)), [terms.symbol for terms in sheet.table.terms]
+    tail = f'0,{position.volume},{position.volume},"0","0","0",{work.now},{work.now}'
+    start = inputs.common(signal, sheet.table.terms, policy)
+    fields = {"master_login": position.login, "master_order": position.order, "master_symbol": position.symbol}
+    made, which = sheet.made, sheet.table.which
+    for places in entries(np.arange(len(sheet.ids))):
+        bodies = []
+        for group in alike(made.reason[places], made.reverse[places], which[places]):
+            these = places[group]
+            code, reverse, terms = int(made.reason[these[0]]), int(made.reverse[these[0]]), int(which[these[0]])
+            phase = links.SKIPPED if code else copied
+            same = f'0,{int(STATES[phase])},"{phase}","{REASONS[code]}",{name(symbols[terms])},"{sides[reverse]}"'
+            bodies.append(table_rows(sheet.ids[these], sheet.subscriptions[these], sheet.logins[these], same, made.volume[these], tail))
+        text = _inputs(start, sheet, places, sides)
+        event = encoded(LinksChanged, bodies, len(places), **fields, inputs=text)
+        work.emit(links_topic.TOPIC, event.model_copy(update={"structure": LINK_NAMES}))
+
+
+def _inputs(start: str, sheet: Sheet, places: Places, sides: tuple[str, str]) -> str:
+    part = slice(int(places[0]), int(places[-1]) + 1)
+    made = Decisions(*(column[part] for column in sheet.made))
+    result: inputs.Values = {"reason": inputs.of_texts(REASONS, made.reason), "side": inputs.of_texts(sides, made.reverse)}
+    result |= inputs.of_table(Decision._fields[2:], np.stack(made[2:]))
+    which = inputs.of_table(("which",), sheet.table.which[None, part])["which"]
+    rules, standing = inputs.of_table(Rules._fields, sheet.rules[:, part]), inputs.of_table(Standing._fields, sheet.standing[:, part])
+    return inputs.recorded(start, which, rules, standing, result)
+
+
+def emit_orders(work: Work, position: PositionRecord, sheet: Sheet) -> None:
+    """The orders: one table for each symbol (and kind of pending order) that the followers trade."""
+    order: dict[str, Any] = {"master_order": position.order, "master_login": position.login}
+    market = position.kind == POSITION
+    for (symbol, kind), chosen in _tables(position, sheet).items():
+        for places in entries(chosen):
+            bodies = _order_rows(position, sheet, places)
+            if market:
+                event = encoded(OpenCopies, bodies, len(places), **order, symbol=symbol, price=text(position.price))
+            else:
+                event = encoded(PlaceCopies, bodies, len(places), **order, symbol=symbol, kind=kind, expires_ms=position.expires_ms)
+            work.emit(orders_topic.TOPIC, event)
+
+
+def _tables(position: PositionRecord, sheet: Sheet) -> dict[tuple[str, str], Places]:
+    """The places of those who copy, by symbol and kind of pending order (empty: at market)."""
+    copies = np.flatnonzero(sheet.made.reason == 0)
+    tables: dict[tuple[str, str], list[Places]] = {}
+    for group in alike(sheet.table.which[copies], sheet.made.reverse[copies]) if len(copies) else []:
+        these = copies[group]
+        kind = "" if position.kind == POSITION else pending_kind(position.kind, int(sheet.made.reverse[these[0]]))
+        tables.setdefault((sheet.table.terms[int(sheet.table.which[these[0]])].symbol, kind), []).append(these)
+    return {key: np.sort(np.concatenate(parts)) for key, parts in tables.items()}
+
+
+def _order_rows(position: PositionRecord, sheet: Sheet, places: Places) -> list[str]:
+    made, market = sheet.made, position.kind == POSITION
+    sides = (position.side, opposite(position.side))
+    prices = "" if market else f'"{text(position.price)}","{text(position.limit_price)}",'
+    bodies = []
+    for group in alike(made.reverse[places], made.sl[places], made.tp[places], made.worst[places]):
+        these = places[group]
+        reverse, sl, tp, worst = (int(column[these[0]]) for column in (made.reverse, made.sl, made.tp, made.worst))
+        stops = f'{prices}"{text(sl)}","{text(tp)}"'
+        columns = (sheet.ids[these], sheet.logins[these], f'"{sides[reverse]}"', made.volume[these], stops, sheet.subscriptions[these])
+        bodies.append(table_rows(*columns, f'"{text(worst)}"') if market else table_rows(*columns))
+    return bodies
+
+
+def stored_links(sheet: Sheet, side: str) -> str:
+    """What differs between the links of the fan-out, as `fanouts.py` stores it."""
+    made = sheet.made
+    symbols = [terms.symbol for terms in sheet.table.terms]
+    columns: inputs.Values = {"subscription": sheet.subscriptions, "follower_login": sheet.logins}
+    columns |= {
+        "symbol": inputs.of_texts(symbols, sheet.table.which),
+        "side": inputs.of_texts((side, opposite(side)), made.reverse),
+        "reason": inputs.of_texts(REASONS, made.reason),
+    }
+    columns |= inputs.of_table(("volume", "want_sl", "want_tp", "worst"), np.stack((made.volume, made.sl, made.tp, made.worst)))
+    return orjson.dumps(columns, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+@lru_cache(maxsize=4096)
+def text(value: int) -> str:
+    """An amount as it goes over the wire."""
+    return format(amount(value), "f")
+
+
+@lru_cache(maxsize=4096)
+def name(symbol: str) -> str:
+    """A symbol as JSON."""
+    return to_json(symbol).decode()
