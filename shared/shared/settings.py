@@ -1,7 +1,8 @@
 """Settings that every service has: environment variables `LOCKSTEP_*`, nothing else."""
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.shards import Shard, numbered
 
 DEMO_SECRET = "lockstep-demo-secret-not-for-production"  # noqa: S105  (refused in production, below)
+PUBLISHED = {DEMO_SECRET, "a-secret-for-this-machine-alone-0123456789", "redis-on-this-machine", "postgres-on-this-machine"}
+"""Secrets and passwords that stand in this repository, where everybody can read them."""
+SECRET_LENGTH_MIN = 32
 
 
 class UnsafeSettingsError(ValueError):
@@ -20,6 +24,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LOCKSTEP_", extra="ignore", frozen=True)
 
+    uses_redis: ClassVar[bool] = True
+
     env: str = "development"
     home: Path = Path(".lockstep")
     database_url: str = ""
@@ -27,6 +33,8 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379"
     secret: SecretStr = SecretStr(DEMO_SECRET)
     """Signs sessions and derives the key that encrypts API secrets."""
+    old_secrets: SecretStr = SecretStr("")
+    """Former secrets, comma-separated: what was signed or encrypted with one of them is read still, while a new secret is brought in."""
     http_host: str = "127.0.0.1"
     http_port: int = 0
     """Port of the service's HTTP door (health and metrics on each service); 0: a free one."""
@@ -52,13 +60,22 @@ class Settings(BaseSettings):
     def _refuse_demo_settings_in_production(self) -> Self:
         if self.env != "production":
             return self
-        if self.secret.get_secret_value() == DEMO_SECRET:
-            raise UnsafeSettingsError("LOCKSTEP_SECRET is the demo's: set one of your own")
-        if len(self.secret.get_secret_value()) < 32:
-            raise UnsafeSettingsError("LOCKSTEP_SECRET has fewer than 32 characters")
+        for name, secrets in (("LOCKSTEP_SECRET", (self.secret.get_secret_value(),)), ("LOCKSTEP_OLD_SECRETS", self.former_secrets)):
+            if PUBLISHED & set(secrets):
+                raise UnsafeSettingsError(f"{name} is the demo's: set one of your own")
+            if any(len(secret) < SECRET_LENGTH_MIN for secret in secrets):
+                raise UnsafeSettingsError(f"{name} has fewer than {SECRET_LENGTH_MIN} characters")
+        if self.uses_redis and not _password(self.redis_url):
+            raise UnsafeSettingsError("LOCKSTEP_REDIS_URL has no password: whoever reaches Redis could trade for everybody")
+        if PUBLISHED & {_password(self.redis_url), _password(self.database_url)}:
+            raise UnsafeSettingsError("LOCKSTEP_REDIS_URL or LOCKSTEP_DATABASE_URL has the demo's password: set one of your own")
         if self.clock_offset:
             raise UnsafeSettingsError("LOCKSTEP_CLOCK_OFFSET moves the time that fees are charged by")
         return self
+
+    @property
+    def former_secrets(self) -> tuple[str, ...]:
+        return tuple(part for part in self.old_secrets.get_secret_value().split(",") if part)
 
     @property
     def part(self) -> Shard:
@@ -89,3 +106,8 @@ class ShardedSettings(Settings):
     def _a_shard(cls, shard: str) -> str:
         Shard.parse(shard)
         return shard
+
+
+def _password(url: str) -> str:
+    """The password in a URL; empty when there is none."""
+    return unquote(urlsplit(url).password or "")

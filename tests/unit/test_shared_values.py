@@ -101,22 +101,36 @@ def test_database_urls_get_the_driver_that_is_there() -> None:
         database_url("mysql://host/db")
 
 
+SAFE = {"LOCKSTEP_SECRET": "x" * 40, "LOCKSTEP_REDIS_URL": "redis://lockstep:a-password-of-its-own@redis"}
+
+
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
-        ({"LOCKSTEP_SECRET": DEMO_SECRET}, "LOCKSTEP_SECRET"),
-        ({"LOCKSTEP_SECRET": "short"}, "fewer than 32"),
-        ({"LOCKSTEP_SECRET": "x" * 40, "LOCKSTEP_CLOCK_OFFSET": "5"}, "LOCKSTEP_CLOCK_OFFSET"),
+        ({"LOCKSTEP_SECRET": DEMO_SECRET}, "LOCKSTEP_SECRET is the demo's"),
+        ({"LOCKSTEP_SECRET": "a-secret-for-this-machine-alone-0123456789"}, "LOCKSTEP_SECRET is the demo's"),
+        ({"LOCKSTEP_SECRET": "short"}, "LOCKSTEP_SECRET has fewer than 32"),
+        ({"LOCKSTEP_OLD_SECRETS": f"{'y' * 40},{DEMO_SECRET}"}, "LOCKSTEP_OLD_SECRETS is the demo's"),
+        ({"LOCKSTEP_OLD_SECRETS": "short"}, "LOCKSTEP_OLD_SECRETS has fewer than 32"),
+        ({"LOCKSTEP_REDIS_URL": "redis://redis:6379"}, "LOCKSTEP_REDIS_URL has no password"),
+        ({"LOCKSTEP_REDIS_URL": "redis://lockstep:redis-on-this-machine@redis"}, "the demo's password"),
+        ({"LOCKSTEP_DATABASE_URL": "postgresql://api:postgres-on-this-machine@postgres/api"}, "the demo's password"),
+        ({"LOCKSTEP_CLOCK_OFFSET": "5"}, "LOCKSTEP_CLOCK_OFFSET"),
     ],
 )
 def test_unsafe_settings_are_refused_in_production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], complaint: str) -> None:
-    for name, value in environment.items():
+    for name, value in (SAFE | environment).items():
         monkeypatch.setenv(name, value)
     Settings()  # fine in development
     monkeypatch.setenv("LOCKSTEP_ENV", "production")
     with pytest.raises(ValueError, match=complaint) as refused:
         Settings()
     assert "x" * 40 not in str(refused.value)
+    for name in environment:
+        monkeypatch.delenv(name)
+    for name, value in SAFE.items():
+        monkeypatch.setenv(name, value)
+    Settings()  # and without it, in production, too
 
 
 def test_a_services_store_is_its_own_file_unless_a_url_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What the console is told when it starts, beyond what every service is told."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 from shared.settings import Settings as CommonSettings
@@ -8,6 +9,8 @@ from shared.settings import Settings as CommonSettings
 
 class Settings(CommonSettings):
     """Each field is the environment variable `LOCKSTEP_<NAME>`. Of the common ones the console has no use for those of stores and Redis."""
+
+    uses_redis: ClassVar[bool] = False
 
     api_url: str = "http://127.0.0.1:8081"
     """The api, as this process reaches it; browsers never talk to it."""
