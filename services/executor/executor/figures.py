@@ -11,6 +11,7 @@ from shared.telemetry import COPY_SECONDS, show
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from executor.fanouts import in_flight
 from executor.links import SKIPPED
 from executor.settings import ExecutorSettings
 from executor.store import Link, table
@@ -60,8 +61,9 @@ async def links(session: AsyncSession, _now: int) -> None:
     """Links by state."""
     link = table(Link)
     made = select(link.c.state, func.count()).where(link.c.phase != SKIPPED).group_by(link.c.state)
-    found = await session.execute(made)
-    show(LINKS, {LinkState(row[0]).name.lower(): row[1] for row in found})
+    states = Tally({LinkState(row[0]).name.lower(): row[1] for row in await session.execute(made)})
+    states["active"] += sum(int(flight.alone.sum()) for flight in await in_flight(session))
+    show(LINKS, states)
 
 
 class UnknownOrders:
@@ -76,4 +78,5 @@ class UnknownOrders:
         late = ((link.c.sent_ms > 0) & ((link.c.sent_ms <= due) | (link.c.reason == "UNKNOWN"))) | (
             (link.c.protect_ms > 0) & (link.c.protect_ms <= due)
         )
-        UNKNOWN.set((await session.execute(select(func.count()).where(link.c.state == 0, late))).scalar() or 0)
+        rows = (await session.execute(select(func.count()).where(link.c.state == 0, late))).scalar() or 0
+        UNKNOWN.set(rows + sum(int(flight.alone.sum()) for flight in await in_flight(session) if flight.created_ms <= due))
