@@ -24,8 +24,8 @@ ASK_S = 2.0
 """How long the store or Redis may take to answer before the service counts as not ready."""
 BIND_S = 5.0
 FIGURES_EVERY_S = 5.0
-REST = 100
-"""A figure that takes t seconds to read is read again 100 t later: figures cost at most a hundredth of the time."""
+REST, REST_MAX_S = 20, 60
+"""A figure that takes t seconds to read is read again 20 t later, a minute at most: figures cost a twentieth of one connection's time."""
 
 Figure = Callable[[AsyncSession, int], Awaitable[None]]
 """Sets gauges from the store, at a time (Unix milliseconds)."""
@@ -100,7 +100,7 @@ class Health:
                     await figure(session, self._store.clock())
             except Exception as fault:  # noqa: BLE001  (a figure must not end the service)
                 log.warning("figures wait", figure=getattr(figure, "__name__", "figure"), fault=repr(fault))
-            await asyncio.sleep(max(FIGURES_EVERY_S, REST * (loop.time() - began)))
+            await asyncio.sleep(min(REST_MAX_S, max(FIGURES_EVERY_S, REST * (loop.time() - began))))
 
 
 async def _dead_letters(session: AsyncSession, _now: int) -> None:
