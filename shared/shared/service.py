@@ -15,6 +15,7 @@ import structlog
 import uvloop
 from fastapi import FastAPI
 
+from shared import telemetry
 from shared.bus.broker import Bus
 from shared.bus.reader import Handler, Reader
 from shared.bus.relay import DAY_MS, Keeping, Relay, Snapshot
@@ -127,6 +128,10 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
 
 async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Settings, started: asyncio.Event) -> None:
     await bus.connect()
+    others = await bus.agree("broker_timezone", settings.broker_timezone)
+    telemetry.ZONES_DIFFERENT.set(len(others))
+    if others:
+        log.error("services differ in LOCKSTEP_BROKER_TIMEZONE, which is one for all", own=settings.broker_timezone, others=others)
     keeping = Keeping(retention_ms=round(settings.retention_days * DAY_MS))
     for topic, snapshot in parts.writes.items():
         bus.relay(Relay(store, bus.wire, topic, snapshot, keeping))

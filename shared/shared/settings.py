@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Self
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,6 +47,8 @@ class Settings(BaseSettings):
     """How long outbox rows that every reader has handled are kept."""
     max_records: int = Field(default=500, ge=1, le=5000)
     """Entries that a reader takes, and handles in one transaction, at a time."""
+    broker_timezone: str = "UTC"
+    """IANA name of the zone whose midnights, Mondays and firsts of a month end days and billing periods: one for all services."""
     trace_url: str = ""
     """Where OpenTelemetry spans go (OTLP over HTTP, the whole URL); empty: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, without it nothing."""
     trace_ratio: float = Field(default=1, ge=0, le=1)
@@ -55,6 +58,15 @@ class Settings(BaseSettings):
     """How many shards the executor has: whoever reads its topics reads all their streams."""
     rewards_shards: int = Field(default=1, ge=1, le=1024)
     """How many shards the rewards service has."""
+
+    @field_validator("broker_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{name!r} is no time zone of the IANA database") from error
+        return name
 
     @model_validator(mode="after")
     def _refuse_demo_settings_in_production(self) -> Self:

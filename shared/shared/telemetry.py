@@ -11,6 +11,7 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 BATCHES = Counter("lockstep_batches_handled", "Entries of a stream that a service handled", ["stream"])
 READY = Gauge("lockstep_ready", "1 when every loop turns and the store and Redis answer, as /readyz says")
+ZONES_DIFFERENT = Gauge("lockstep_timezones_different", "Services that were told another broker's time zone than this one")
 DEAD_LETTERS = Counter("lockstep_dead_letters", "Entries or events that were put aside", ["stream"])
 DEAD_LETTERS_WAITING = Gauge("lockstep_dead_letters_waiting", "Dead letters in the store that nobody has retried yet", ["stream"])
 READER_POSITION = Gauge("lockstep_reader_position", "Last number of a stream that a service handled", ["stream"])

@@ -127,7 +127,7 @@ async def test_a_statement_follows_the_brokers_calendar(tmp_path: Path) -> None:
         assert (document["from"], document["to"]) == (MAY + 4 * 3_600_000, JUNE + 4 * 3_600_000)
         assert [line["id"] for line in document["accruals"]] == [4, 5]
         await refused(world, 400, "INVALID_DATA", BOB, "GET", STATEMENT)  # six are more than are answered at once
-    with pytest.raises(ValueError, match="is not a time zone"):
+    with pytest.raises(ValueError, match="no time zone"):
         Settings(broker_timezone="Mars/Olympus")
 
 

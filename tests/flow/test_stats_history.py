@@ -5,7 +5,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from shared.settings import UnsafeSettingsError
 from sqlalchemy import text
+from stats.__main__ import keep_settings
+from stats.days import parse
 from stats.decide import Rules
 from stats.history import Report, load
 from stats.recompute import recompute
@@ -139,6 +142,23 @@ async def test_each_bad_row_is_reported_and_nothing_is_loaded(world: World, tmp_
 async def test_a_file_of_another_kind_is_refused(world: World, tmp_path: Path, trades: str, reason: str) -> None:
     report = await imported(world, tmp_path, trades=trades)
     assert [str(error)[: len(reason)] for error in report.errors] == [reason]
+
+
+async def test_an_import_counts_as_the_running_service_does(world: World, tmp_path: Path) -> None:
+    """The service: Nicosia (UTC+3), least base 20 000. Closed on the 20th at 23:00 UTC: there the 21st, wherever the import is run from.
+
+    Of 10 000, less than the least base, no return is told: the imported curve is flat.
+    """
+    await keep_settings(world.store, StatsSettings(_env_file=None, broker_timezone="Asia/Nicosia", stats_min_base=20_000))
+    late = TRADES.splitlines()[0] + "\n501,EURUSD,buy,100,2026-07-20T08:00:00Z,1.1,2026-07-20T23:00:00Z,1.101,100,-7,-1\n"
+    await imported(world, tmp_path, trades=late)
+    async with world.store.read() as session:
+        rows = await session.execute(text("SELECT day, pnl FROM day WHERE pnl <> 0"))
+        assert [tuple(row) for row in rows] == [(parse("2026-07-21"), 92 * 10**8)]
+        rows = await session.execute(text("SELECT DISTINCT nav FROM day WHERE imported = 1"))
+        assert [Decimal(row[0]) for row in rows] == [1]
+    with pytest.raises(UnsafeSettingsError, match="end at midnight in Asia/Nicosia, LOCKSTEP_BROKER_TIMEZONE says UTC"):
+        await keep_settings(world.store, StatsSettings(_env_file=None))
 
 
 async def test_an_unknown_account_is_refused(world: World, tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """What the api is told when it starts, beyond what every service is told."""
 
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from shared.settings import Settings as CommonSettings
 
 
@@ -12,14 +11,14 @@ class Settings(CommonSettings):
 
     session_ttl_s: int = Field(default=12 * 3600, ge=60)
     """How long a customer's session lasts after the login."""
+    session_check_s: float = Field(default=1.0, ge=0, le=60)
+    """How long an instance takes a customer for enabled without looking again; its own managers' changes count at once."""
     account_wait_s: float = Field(default=2.0, ge=0, le=30)
     """How long a write waits for an account that the venue has opened but that was not seen here yet."""
     body_max_bytes: int = Field(default=256 * 1024, ge=1024)
     body_timeout_s: float = Field(default=10, gt=0)
     """How long a client may take to send a request's body."""
     json_depth_max: int = Field(default=16, ge=4)
-    broker_timezone: str = "UTC"
-    """The zone whose calendar the periods of statements are told in; the rewards service bills by it."""
     page_default: int = Field(default=100, ge=1)
     page_max: int = Field(default=500, ge=1)
     manager_page_max: int = Field(default=50_000, ge=1)
@@ -54,12 +53,3 @@ class Settings(CommonSettings):
     tcp_certificate: Path | None = None
     """PEM file with a certificate chain: the line protocol is TLS then. `tcp_key` is its key."""
     tcp_key: Path | None = None
-
-    @field_validator("broker_timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{name!r} is not a time zone") from error
-        return name

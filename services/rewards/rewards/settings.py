@@ -1,17 +1,14 @@
 """What the rewards service is told when it starts."""
 
 from typing import Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from shared.settings import ShardedSettings
 
 
 class RewardsSettings(ShardedSettings):
     """Each field is the environment variable `LOCKSTEP_<NAME>`."""
 
-    broker_timezone: str = "UTC"
-    """The zone whose midnights, Mondays and firsts of a month begin billing periods."""
     retry_schedule_s: tuple[int, ...] = Field(default=(60, 300, 1800, 7200, 21600, 86400), min_length=1)
     """Seconds from one refusal to the next attempt; the last is repeated."""
     retry_max: int = Field(default=30, ge=1)
@@ -42,12 +39,3 @@ class RewardsSettings(ShardedSettings):
     """Seconds that an unpaid subscription fee is left before the subscription is disabled."""
     timer_s: float = Field(default=1, gt=0)
     """Seconds between two looks for what is due."""
-
-    @field_validator("broker_timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{name!r} is not a time zone") from error
-        return name

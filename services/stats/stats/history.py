@@ -67,8 +67,10 @@ async def load(
 ) -> Report:
     """Loads one account's past into the stats store, in one transaction. Bad rows are reported, all of them, and then nothing is loaded."""
     settings = settings or StatsSettings()
-    calendar = Calendar(settings.broker_timezone)
-    rules = Rules(settings.stats_min_base * ONE, settings.stats_year_days)
+    async with service.work() as work:  # what the running service counts with, whatever is set where this runs
+        calendar = Calendar(await store.days_zone(work.session, settings))
+        least = await store.kept_min_base(work.session, settings.stats_min_base)
+    rules = Rules(least * ONE, settings.stats_year_days)
     total = 2 * (rows_of(trades_csv) + rows_of(equity_csv))
     steps = _Steps(progress, total)
     report = Report()

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from shared.contracts.stats import StatsRow
 from shared.contracts.trades import ClosedRow
-from shared.store.outbox import upsert
+from shared.settings import Settings
+from shared.store.outbox import claim, upsert
 from sqlalchemy import Table, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +21,8 @@ __all__ = ["METADATA"]
 
 ACCOUNT, FLOWS, DEAL, DAY, SYMBOL_DAY = (METADATA.tables[model.__tablename__] for model in (Account, Flow, DealRow, DayRow, SymbolDay))
 MASTER, CURRENT = METADATA.tables["master"], METADATA.tables["statistics"]
+IDENTITY = METADATA.tables["log_identity"]
+MIN_BASE = "stats_min_base"
 STATS_ROW = TypeAdapter(StatsRow)
 CHAIN_KINDS = (OPENING, FLOW, BUST, REBASE)
 SNAPSHOT_COLUMNS = ("equity", "nav", "epoch", "alive", "held", "quality")
@@ -37,6 +40,21 @@ async def put(session: AsyncSession, table: Table, rows: Sequence[dict[str, Any]
     statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
     for start in range(0, len(rows), CHUNK):
         await session.execute(statement, list(rows[start : start + CHUNK]))
+
+
+async def days_zone(session: AsyncSession, settings: Settings) -> str:
+    """The zone that the stored days were counted in from the first one on; that of the settings when there is none yet."""
+    return await claim(session, "broker_timezone", settings.broker_timezone)
+
+
+async def kept_min_base(session: AsyncSession, least: int) -> int:
+    """The least base that the running service counts with, as it was told last; `least` when it was never told."""
+    return int(await claim(session, MIN_BASE, str(least)))
+
+
+async def keep_min_base(session: AsyncSession, least: int) -> None:
+    statement = upsert(session, IDENTITY).values(name=MIN_BASE, value=str(least))
+    await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": str(least)}))
 
 
 # Accounts and their chains

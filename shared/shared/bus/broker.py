@@ -139,6 +139,17 @@ class Bus:
                 log.warning("waits for Redis", fault=repr(fault))
                 await asyncio.sleep(0.5)
 
+    async def agree(self, setting: str, value: str) -> dict[str, str]:
+        """Tells the others what this service was told of a setting that is one for all; answers who was told something else."""
+        try:
+            await self._client.hset(f"settings:{setting}", self._reader_name, value)
+            told: dict[bytes, bytes] = await self._client.hgetall(f"settings:{setting}")
+        except (RedisError, OSError) as fault:
+            log.warning("settings not compared", fault=repr(fault))
+            return {}
+        found = {service.decode(): other.decode() for service, other in told.items()}
+        return {service: other for service, other in sorted(found.items()) if other != value}
+
     async def ping(self) -> str:
         """Empty when Redis answers; raises whatever went wrong otherwise."""
         return "" if await self._client.ping() else "redis does not answer"
