@@ -21,7 +21,7 @@ from lockstep.up import why_not_ready
 
 GIB = 1 << 30
 DISK_LOW, DISK_FULL = 2 * GIB, GIB // 4
-PRIVATE_FILES = ("secret", "redis.password", "run/redis.url", "run/stack.json", "demo.json")
+PRIVATE_FILES = ("secret", "secret.old", "redis.password", "run/redis.url", "run/stack.json", "demo.json")
 CLOCK_SLACK_S = 5
 
 

@@ -108,6 +108,11 @@ class Home:
         """The secret that signs sessions; drawn at the first start."""
         return self._drawn("secret")
 
+    def old_secrets(self) -> str:
+        """Former secrets, comma-separated: `secret` was moved to `secret.old`, one a line, and a new one is drawn."""
+        file = self.path / "secret.old"
+        return ",".join(file.read_text().split()) if file.exists() else ""
+
     def known_secret(self) -> str:
         """The secret of a home that was started before. Raises StackError when it was not."""
         try:
@@ -212,6 +217,7 @@ def environment(home: Home, stack: Stack, service: str) -> Mapping[str, str]:
         "LOCKSTEP_HOME": str(home.path),
         "LOCKSTEP_REDIS_URL": home.redis_url(stack),
         "LOCKSTEP_SECRET": home.secret(),
+        "LOCKSTEP_OLD_SECRETS": home.old_secrets(),
         "LOCKSTEP_HTTP_HOST": LOOPBACK,
         "LOCKSTEP_HTTP_PORT": str(stack.port(service)),
         "LOCKSTEP_CLOCK_OFFSET": str(stack.clock_offset),

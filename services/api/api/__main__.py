@@ -6,7 +6,7 @@ from shared.contracts.stats import Prices
 from shared.service import Parts, run
 from shared.store.work import Store
 
-from api import flow
+from api import flow, turnover
 from api.app import create_app
 from api.context import Context
 from api.manager.pushes import Pushes
@@ -19,6 +19,8 @@ def main() -> None:
 
     async def build(store: Store, _bus: Bus) -> Parts:
         context = Context(store, settings)
+        if settings.former_secrets:
+            await turnover.renew(store, context.vault)
         pushes = Pushes(store)
         lines = LineServer(context, pushes)
 

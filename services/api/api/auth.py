@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 CUSTOMER = "SESSION_CUSTOMER"
 MANAGER = "SESSION_MANAGER"
@@ -61,27 +63,33 @@ def issue_token(secret: str, kind: str, subject: str | int, now_s: int, ttl_s: i
     return jwt.encode(claims, derived_key(secret, "sessions"), algorithm=ALGORITHM)
 
 
-def check_token(secret: str, token: str, now_s: int) -> Session | None:
-    """The session of a token that we signed and that has not expired; None for anything else."""
+def check_token(secret: str, token: str, now_s: int, former: Sequence[str] = ()) -> Session | None:
+    """The session of a token that we signed, with the secret or a former one, and that has not expired; None for anything else."""
     token = token.strip()
     if token[:7].lower() == "bearer ":
         token = token[7:].strip()
     if not token or len(token) > TOKEN_MAX_LENGTH:
         return None
-    try:
-        claims = jwt.decode(
-            token,
-            derived_key(secret, "sessions"),
-            algorithms=[ALGORITHM],
-            # The time is the service's own, which may be moved: checked below.
-            options={"verify_exp": False, "verify_iat": False, "require": ["sub", "kind", "iat", "exp"]},
-        )
-    except (jwt.InvalidTokenError, ValueError):
+    claims = next((found for one in (secret, *former) if (found := _claims(one, token)) is not None), None)
+    if claims is None:
         return None
     kind, subject, issued, expires = claims["kind"], claims["sub"], claims["iat"], claims["exp"]
     if not (isinstance(kind, str) and isinstance(subject, str) and isinstance(issued, int) and isinstance(expires, int)):
         return None
     return Session(kind, subject, issued) if now_s < expires else None
+
+
+def _claims(secret: str, token: str) -> dict[str, Any] | None:
+    try:
+        return jwt.decode(
+            token,
+            derived_key(secret, "sessions"),
+            algorithms=[ALGORITHM],
+            # The time is the service's own, which may be moved: checked by the caller.
+            options={"verify_exp": False, "verify_iat": False, "require": ["sub", "kind", "iat", "exp"]},
+        )
+    except (jwt.InvalidTokenError, ValueError):
+        return None
 
 
 def customer_of(session: Session | None) -> int | None:
@@ -106,13 +114,25 @@ def check_password(password_hash: str | None, password: str) -> bool:
 
 
 class Vault:
-    """Encrypts what has to be read again (secrets of API keys and one-time passwords) before it goes to the store."""
+    """Encrypts what has to be read again (secrets of API keys and one-time passwords) before it goes to the store.
 
-    def __init__(self, secret: str) -> None:
-        self._fernet = Fernet(base64.urlsafe_b64encode(derived_key(secret, "vault")))
+    What was sealed with a former secret is opened still, and sealed anew with the present one by `renewed`.
+    """
+
+    def __init__(self, secret: str, former: Sequence[str] = ()) -> None:
+        keys = [Fernet(base64.urlsafe_b64encode(derived_key(one, "vault"))) for one in (secret, *former)]
+        self._present, self._all = keys[0], MultiFernet(keys)
 
     def seal(self, text: str) -> str:
-        return self._fernet.encrypt(text.encode()).decode()
+        return self._present.encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str:
-        return self._fernet.decrypt(sealed.encode()).decode()
+        return self._all.decrypt(sealed.encode()).decode()
+
+    def renewed(self, sealed: str) -> str:
+        """The same, sealed with the present secret; as it is when it is so already. Raises InvalidToken when no secret opens it."""
+        try:
+            self._present.decrypt(sealed.encode())
+        except InvalidToken:
+            return self._all.rotate(sealed.encode()).decode()
+        return sealed

@@ -50,7 +50,7 @@ class Context:
         self.store = store
         self.settings = settings
         self.secret = settings.secret.get_secret_value()
-        self.vault = Vault(self.secret)
+        self.vault = Vault(self.secret, settings.former_secrets)
         self.prices: dict[str, PriceRow] = {}
         self.hub = news.Hub(store, settings.events_streams_max, settings.events_streams_total)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -61,7 +61,7 @@ class Context:
         return seconds(self.store.clock())
 
     def session(self, token: str) -> Session | None:
-        return auth.check_token(self.secret, token, self.now_s())
+        return auth.check_token(self.secret, token, self.now_s(), self.settings.former_secrets)
 
     async def customer(self, token: str) -> Actor:
         """The customer whose session it is. Raises Refused(INVALID_CUSTOMER_SESSION)."""
