@@ -2,11 +2,13 @@
 
 from console.api import Api
 from console.app import register
+from console.live import Streams
 from console.session import Console
 from console.settings import Settings
 from nicegui import ui
 
 from tests.console.stage import staged
 
-register(Console(Settings(**staged["settings"]), Api("http://api", 5, staged["transport"])))
+api = Api("http://api", 5, staged["transport"])
+register(Console(Settings(**staged["settings"]), api, Streams(api)))
 ui.run(storage_secret="for this test alone", reload=False, show=False)

@@ -11,8 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import Api
 from console.frame import STATIC
+from console.live import Streams
+from console.pages.copying import copying
 from console.pages.login import login
 from console.pages.market import market
+from console.pages.master import master
 from console.session import Console
 from console.settings import Settings
 
@@ -21,6 +24,8 @@ Page = Callable[..., Awaitable[Any]]
 PAGES: dict[str, Page] = {
     "/login": login,
     "/": market,
+    "/master/{login}": master,
+    "/copying": copying,
 }
 
 # NiceGUI compiles Vue templates in the page and styles it in place; nothing comes from anywhere else.
@@ -72,7 +77,8 @@ def register(console: Console) -> None:
 def create_app(settings: Settings, api: Api | None = None) -> FastAPI:
     """The whole console. Without an `api` it is the one that the settings say."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    console = Console(settings, api or Api(settings.api_url, settings.api_timeout_s))
+    door = api or Api(settings.api_url, settings.api_timeout_s)
+    console = Console(settings, door, Streams(door))
     register(console)
     _add_health(app, console)
     app.add_middleware(Guarded)

@@ -89,8 +89,8 @@ def log_out() -> None:
 
 
 @contextmanager
-def frame(who: Who, title: str, path: str, subtitle: str = "", narrow: bool = False) -> Iterator[ui.element]:
-    """Everything around a page's content; answers the place beside the title, for controls."""
+def frame(who: Who, title: str, path: str, subtitle: str = "", *, back: str = "") -> Iterator[ui.element]:
+    """Everything around a page's content; answers the place beside the title, for controls. A page with `back` makes its own title."""
     dark = head(title)
     places = PLACES[who.kind]
     with box("side").props('role=complementary aria-label="Navigation"'):
@@ -112,7 +112,13 @@ def frame(who: Who, title: str, path: str, subtitle: str = "", narrow: bool = Fa
                 _entry(place, path, place.short)
     main = box("main", "main").props("tabindex=-1")
     ui.skip_link("Skip to content", target=main)
-    with main, box("page narrow" if narrow else "page"):
+    with main, box("page"):
+        if back:
+            with ui.link(target=back).classes("back"):
+                ui.icon("arrow_back").props("aria-hidden=true")
+                ui.label(next(place.name for place in places if place.path == back))
+            yield box("")
+            return
         with box("page-head"):
             with box("page-title"):
                 heading(title, 1)
