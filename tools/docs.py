@@ -2,10 +2,14 @@
 
 docs/openapi.json   the api's REST                docs/asyncapi.json   all topics
 docs/topics.md      an example of every event     docs/manager-api.md  the manager API
+docs/settings.md    every setting
 """
 
+import ast
+import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +17,51 @@ from typing import Any
 from api.app import create_app
 from api.manager.reference import reference
 from api.settings import Settings
+from console.settings import Settings as ConsoleSettings
+from executor.settings import ExecutorSettings
+from gateway.settings import GatewaySettings
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined, to_jsonable_python
+from rewards.settings import RewardsSettings
 from shared.asyncapi import ENVELOPE, asyncapi
 from shared.clock import system_clock
 from shared.contracts.event import TableEvent
 from shared.contracts.stats import PRICE_CHANNEL, PriceRow
 from shared.examples import example
+from shared.settings import Settings as CommonSettings
 from shared.store.engine import create_engine
 from shared.store.work import Store
 from shared.topics import PRICES_ABOUT, PRICES_READERS, TOPICS, Topic, about, name_of
+from stats.settings import StatsSettings
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+SETTINGS: dict[str, type[CommonSettings]] = {
+    "api": Settings,
+    "executor": ExecutorSettings,
+    "gateway": GatewaySettings,
+    "rewards": RewardsSettings,
+    "stats": StatsSettings,
+    "console": ConsoleSettings,
+}
+WORDS = {
+    "env": "`production` refuses what only a demo may have: the demo's secret, a moved clock.",
+    "home": "The folder of SQLite stores and of what is kept beside them.",
+    "redis_url": "Redis, with the user and password in it.",
+    "http_host": "The address that the HTTP port is bound to.",
+    "log_level": "debug, info, warning or error.",
+    "log_json": "Log lines as JSON.",
+    "body_max_bytes": "Largest body of a request.",
+    "json_depth_max": "Deepest nesting of a JSON body.",
+    "page_default": "Rows of a list when the request names no limit.",
+    "page_max": "Most rows of a list.",
+    "manager_page_max": "Most rows of a list of the manager API.",
+    "tcp_line_max_bytes": "Longest line of the manager's line protocol.",
+    "tcp_connections_max": "Most connections to the line protocol.",
+    "tcp_key": "PEM file with the key of `tcp_certificate`.",
+    "api_timeout_s": "How long the console waits for an answer of the api.",
+}
+"""What settings mean whose names say nearly all of it."""
 
 
 def openapi() -> dict[str, Any]:
@@ -76,6 +115,56 @@ def _columns(row: type[PriceRow]) -> str:
     return ", ".join(f"`{name}`" for name in row._fields)
 
 
+def settings() -> str:
+    """Every setting of every service, from the classes that read them."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables, read once at the start. Made from each service's `settings.py` by `make docs`; a test holds the two equal.",
+        "",
+        "## Every service",
+        "",
+        *_table(CommonSettings, {}),
+    ]
+    for service, model in SETTINGS.items():
+        own = _table(model, CommonSettings.model_fields)
+        if len(own) > 2:
+            lines += ["", f"## {service}", "", *own]
+    return "\n".join(lines) + "\n"
+
+
+def _table(model: type[CommonSettings], without: dict[str, Any]) -> list[str]:
+    words = WORDS | _docstrings(model)
+    lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        if name in without:
+            continue
+        default = field.get_default(call_default_factory=True)
+        secret = isinstance(default, SecretStr)
+        shown = "the demo's" if secret else "required" if default is PydanticUndefined else _shown(default)
+        lines.append(f"| `LOCKSTEP_{name.upper()}` | {shown} | {' '.join(words[name].split()).replace('|', chr(92) + '|')} |")
+    return lines
+
+
+def _shown(default: Any) -> str:
+    plain = to_jsonable_python(default)
+    return "-" if plain in ("", None) else f"`{json.dumps(plain).strip(chr(34))}`"
+
+
+def _docstrings(model: type[CommonSettings]) -> dict[str, str]:
+    """The words below each field, which Python itself does not keep."""
+    found: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        if not issubclass(part, CommonSettings):
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+                found[field.target.id] = str(ast.literal_eval(below.value))
+    return found
+
+
 def documents() -> dict[str, str]:
     """Every document that is made from the code, by its file's name."""
     return {
@@ -83,6 +172,7 @@ def documents() -> dict[str, str]:
         "asyncapi.json": json.dumps(asyncapi(), indent=1, sort_keys=True) + "\n",
         "topics.md": topics(),
         "manager-api.md": reference(),
+        "settings.md": settings(),
     }
 
 

@@ -1,6 +1,6 @@
 """What a running stack tells its operator: metrics, readiness, logs, and one trace from the master's trade to the copies' fills.
 
-One stack of real processes does the main job (tests/e2e/main_job.py has the numbers) with an exporter of traces; all tests look at it.
+One stack of real processes does the main job (tests/e2e/main_job.py has the numbers) with an exporter of traces, looked at from all sides.
 """
 
 import json
@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from shared.topics import TOPICS
 
 from tests.e2e.main_job import MainJob
 from tests.e2e.running import RunningStack
@@ -43,14 +45,13 @@ class Watched:
         }
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
     base = free_base()
-    folder = tmp_path_factory.mktemp("ops")
     with pytest.MonkeyPatch.context() as patch, collector() as spans:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", spans.url)
         patch.setenv("LOCKSTEP_LOG_JSON", "true")
-        stack = RunningStack(folder / "home", base)
+        stack = RunningStack(tmp_path / "home", base)
         try:
             stack.start()
             job = MainJob(stack)
@@ -65,7 +66,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             stack.end()
 
 
-def wait_for(holds: Any, timeout_s: float = 15) -> Any:
+def wait_for(holds: Any, timeout_s: float = 60) -> Any:
     until = time.monotonic() + timeout_s
     while not (found := holds()):
         assert time.monotonic() < until
@@ -73,7 +74,7 @@ def wait_for(holds: Any, timeout_s: float = 15) -> Any:
     return found
 
 
-def test_the_figures_are_what_happened(watched: Watched) -> None:
+def the_figures_are_what_happened(watched: Watched) -> None:
     """Four subscriptions, one trade with a partial close: three copied and closed, one skipped; three accruals, one of them for nothing."""
     executor = wait_for(lambda: (now := watched.metrics("executor")).get(("lockstep_links", "closed")) == 3 and now)
     assert executor[("lockstep_links", "closed")] == 3
@@ -97,14 +98,21 @@ def test_the_figures_are_what_happened(watched: Watched) -> None:
         assert figures[("lockstep_reader_position", topic)] == figures[("lockstep_stream_last", topic)] > 0
 
 
-def test_ready_says_what_was_looked_at(watched: Watched) -> None:
+def ready_says_what_was_looked_at(watched: Watched) -> None:
     for service in PORTS:
         answer = watched.get(service, "/readyz")
         assert (answer.status_code, answer.json()["status"], answer.json()["stuck"]) == (200, "ready", [])
         assert watched.get(service, "/healthz").json() == {"status": "ok"}
 
 
-def test_one_trace_from_the_masters_trade_to_the_fills_of_its_copies(watched: Watched) -> None:
+def topics_are_read_and_written_as_they_are_documented(watched: Watched) -> None:
+    for service in PORTS:
+        assert set(watched.get(service, "/readyz").json()["lag"]) == {topic.name for topic in TOPICS if service in topic.readers}
+        written = {name[1] for name in watched.metrics(service) if name[0] == "lockstep_outbox_last"}
+        assert written == {topic.name for topic in TOPICS if topic.writer == service}
+
+
+def one_trace_from_the_masters_trade_to_the_fills_of_its_copies(watched: Watched) -> None:
     """Gateway (the master's trade) -> executor (decides) -> gateway (fills) -> executor (links are open): each the parent of the next."""
 
     def chains() -> list[list[Seen]]:
@@ -131,12 +139,23 @@ def test_one_trace_from_the_masters_trade_to_the_fills_of_its_copies(watched: Wa
     assert everybody >= {"lockstep-gateway", "lockstep-executor", "lockstep-rewards", "lockstep-stats", "lockstep-api"}
 
 
-def test_spans_are_per_entry_and_never_sent_twice(watched: Watched) -> None:
+def spans_are_per_entry_and_never_sent_twice(watched: Watched) -> None:
     ids = [(one.trace, one.span) for one in watched.spans.spans]
     assert len(ids) == len(set(ids))
 
 
-def test_logs_are_json_with_the_service_s_name(watched: Watched) -> None:
+def logs_are_json_with_the_service_s_name(watched: Watched) -> None:
     lines = [line.partition("|")[2].strip() for line in watched.stack.log().splitlines() if "|" in line]
     started = {said["service"] for line in lines if line.startswith("{") and (said := json.loads(line))["event"] == "started"}
     assert started >= set(PORTS)
+
+
+@pytest.mark.timeout(300)
+def test_a_running_stack_tells_its_operator(watched: Watched) -> None:
+    """One test, so that the stack is started once wherever the tests run."""
+    the_figures_are_what_happened(watched)
+    ready_says_what_was_looked_at(watched)
+    topics_are_read_and_written_as_they_are_documented(watched)
+    one_trace_from_the_masters_trade_to_the_fills_of_its_copies(watched)
+    spans_are_per_entry_and_never_sent_twice(watched)
+    logs_are_json_with_the_service_s_name(watched)
