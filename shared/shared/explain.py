@@ -36,6 +36,10 @@ REASONS = {
     "BELOW_MIN": "the volume came to less than the least that can be traded",
     "BELOW_MIN_RISK": "the least that can be traded would be more than twice what was wanted",
     "MARGIN": "the follower's free margin does not carry it",
+    "NOT_LED": "the master does not lead trades like this one (its symbols, its margin type, or a cool-down)",
+    "MARGIN_FILTERED": "the follow config leaves orders of this margin type out",
+    "MAX_INVEST": "the copies would have bound more than the follow config lets them",
+    "DAILY_MAX": "the day's copies would have come to more than the follow config lets them",
     "NOT_ENOUGH_MONEY": "the account had not enough money",
     "MARKET_CLOSED": "the market was closed",
     "INVALID_VOLUME": "the venue does not take this volume",
@@ -47,7 +51,7 @@ REASONS = {
 }
 """The typed reasons of skips and refusals in plain words."""
 
-SIZED = frozenset({"", "BELOW_MIN", "BELOW_MIN_RISK", "MARGIN"})
+SIZED = frozenset({"", "BELOW_MIN", "BELOW_MIN_RISK", "MAX_INVEST", "DAILY_MAX", "MARGIN"})
 """With these reasons a volume was reckoned; the others hold a copy back before."""
 OWN_MONEY = ("equity", "balance", "free_margin")
 OWN_WORDS = ("equity", "balance", "free margin")
@@ -160,6 +164,16 @@ def _formula(inputs: Mapping[str, Any]) -> str:
     parts = f"{signal['volume']} units of the master x {_ratio(terms['norm_num'], terms['norm_den'])} (contract size)"
     if mode == VolumeMode.MULTIPLIER:
         return f"Multiplier: {parts} x {_amount(rules['risk_multiplier'])} (risk multiplier)"
+    gear = rules.get("leverage") or max(1, standing["leverage"])
+    if mode == VolumeMode.FIXED_AMOUNT:
+        unit = _ratio(terms["margin_num"], terms["margin_den"] * 10**8)
+        return f"Fixed amount: {_amount(rules['single_amount'])} a copy x {gear} (leverage) / {unit} (a unit's value)"
+    if mode == VolumeMode.FIXED_RATE:
+        rate = _ratio(terms["fx_num"], terms["fx_den"])
+        return (
+            f"Fixed rate: {parts} x {_amount(rules['invested'])} (invested) x {rate} (currency) x {gear} (leverage)"
+            f" / {_amount(signal['equity'])} (equity of the master) / {signal['leverage']} (leverage of the master)"
+        )
     word = "equity" if mode == VolumeMode.EQUITY_RATIO else "balance"
     own = _amount(standing[word]) if word in standing else "the follower's own"
     rate = _ratio(terms["fx_num"], terms["fx_den"])

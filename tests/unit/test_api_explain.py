@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api import flow
-from executor import inputs, limits, sizing
+from executor import config_rules, inputs, limits, sizing
 from executor.decide import decide
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 from lockstep.main import app
@@ -56,6 +56,19 @@ def test_an_equity_ratio_is_told_step_by_step() -> None:
     ]
     assert found["inputs"]["rules"]["version"] == 3
     assert found["inputs"]["result"]["volume"] == 11
+
+
+def test_the_sizes_of_a_follow_config_are_told() -> None:
+    """A unit of 1,000 GBP is worth 1,580.13: 100 x 20 / 1580.13 = 1.265, and 20 units x 1000 x 20 / 10000 / 10 = 4."""
+    terms = TERMS._replace(margin_num=158_013 * 10**6, margin_den=1)
+    rules = RULES._replace(volume_mode=4, leverage=20, single_amount=100 * ONE, invested=1_000 * ONE)
+    found = told(rules=rules, terms=terms)
+    assert found["text"][5] == "Fixed amount: 100 a copy x 20 (leverage) / 1580.13 (a unit's value) = 1.265 units wanted."
+    found = told(rules=rules._replace(volume_mode=5), terms=terms, signal=SIGNAL._replace(leverage=10))
+    assert found["text"][5] == (
+        "Fixed rate: 20 units of the master x 1 (contract size) x 1000 (invested) x 1 (currency) x 20 (leverage)"
+        " / 10000 (equity of the master) / 10 (leverage of the master) = 4 units wanted."
+    )
 
 
 def test_a_skip_says_why_in_plain_words() -> None:
@@ -119,7 +132,7 @@ def test_every_reason_of_the_executor_has_words() -> None:
     def codes(module: Any) -> set[str]:
         return {value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
 
-    assert (codes(limits) | codes(sizing)) - {BUY} <= REASONS.keys()
+    assert (codes(limits) | codes(sizing) | codes(config_rules)) - {BUY} <= REASONS.keys()
     assert in_words("SOMETHING_NEW") == "SOMETHING_NEW"
 
 

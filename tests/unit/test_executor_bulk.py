@@ -38,9 +38,10 @@ def random_signal(random: np.random.Generator) -> Signal:
         price=int(random.integers(1, 10**9)), sl=int(one(0, 108_000_000)), tp=int(one(0, 112_000_000)),  # type: ignore[call-overload]
         equity=int(one(0, -5, 10_000 * UNIT, int(random.integers(1, 10**15)), int(random.integers(1, 10**8)) * 10**6)),  # type: ignore[call-overload]
         balance=int(one(0, 10_000 * UNIT, int(random.integers(1, 10**15)))), opened_ms=10_000, now=int(one(10_000, 10_500, 20_000)),  # type: ignore[call-overload]
-        enabled=int(random.random() < 0.97), follower_modes=int(one(0, 1, 2, 2, 2)),  # type: ignore[call-overload]
+        enabled=int(random.random() < 0.9), follower_modes=int(one(0, 1, 2, 2, 2)),  # type: ignore[call-overload]
         halted=str(one("", "", "", "", "", "HALTED", "REDUCE_ONLY")),
-        asked=int(random.random() < 0.2), pending=int(random.random() < 0.2),
+        asked=int(random.random() < 0.2), pending=int(random.random() < 0.2), leverage=int(one(1, 20, 100)),  # type: ignore[call-overload]
+        margin_type=int(random.random() < 0.3), led=int(random.random() < 0.9),
     )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def random_rules(random: np.random.Generator, rows: int) -> np.ndarray:
     settings: dict[str, np.ndarray] = {
         "subscription": np.arange(1, rows + 1), "version": usual, "enabled": chosen(random, rows, *[1] * 19, 0),
         "status": chosen(random, rows, *[0] * 18, 1, 2), "copy_mode": chosen(random, rows, *[0] * 9, 1, 2),
-        "volume_mode": random.integers(0, 4, rows), "risk_multiplier": random.integers(0, 5 * UNIT, rows),
+        "volume_mode": random.integers(0, 6, rows), "risk_multiplier": random.integers(0, 5 * UNIT, rows),
         "fixed_volume": chosen(random, rows, 0, 1, 7, 100, 2**41, 2**62), "copy_sl": random.integers(0, 2, rows),
         "copy_tp": random.integers(0, 2, rows), "reverse_direction": random.integers(0, 2, rows),
         "max_volume": chosen(random, rows, 0, 0, 3, 50, 2**62), "min_volume": chosen(random, rows, 0, 0, 10, 100, 2**62),
@@ -71,7 +72,12 @@ def random_rules(random: np.random.Generator, rows: int) -> np.ndarray:
         "allocation_percent": chosen(random, rows, 100 * UNIT, 100 * UNIT, 33 * UNIT, 33_333_333_33, 1),
         "raise_to_min": random.integers(0, 2, rows), "ratio_multiplier": chosen(random, rows, UNIT, UNIT, UNIT // 3, 7 * UNIT),
         "max_slippage_points": chosen(random, rows, 0, 0, 10, 10**9), "max_signal_age_ms": chosen(random, rows, 0, 0, 500, 10**12),
-        "require_sl": chosen(random, rows, 0, 0, 0, 1),
+        "require_sl": chosen(random, rows, 0, 0, 0, 1), "margin_filter": chosen(random, rows, 0, 0, 1, 2),
+        "zero_slippage": chosen(random, rows, 0, 0, 0, 1), "leverage": chosen(random, rows, 0, 0, 1, 20, 125),
+        "single_amount": chosen(random, rows, 1, 10 * UNIT, 12_345_678_901, 2**62),
+        "invested": np.where(random.random(rows) < 0.5, random.integers(0, 10**8, rows) * 10**6, chosen(random, rows, 0, 1, 2**62)),
+        "invest_cap": chosen(random, rows, 0, 0, 0, 1, 100 * UNIT, 10**6 * UNIT, 2**62),
+        "daily_cap": chosen(random, rows, 0, 0, 0, 50 * UNIT, 10**6 * UNIT, 2**62),
     }  # fmt: skip
     for name, column in settings.items():
         made[:, S[name]] = column
@@ -90,6 +96,7 @@ def random_standing(random: np.random.Generator, rows: int) -> np.ndarray:
         "rank": chosen(random, rows, 0, 0, 1),
         "max_masters": chosen(random, rows, 0, 1, 1, 5), "halted": chosen(random, rows, *[0] * 18, 1, 2),
         "stopped": chosen(random, rows, *[0] * 19, 1), "past_due": chosen(random, rows, *[0] * 19, 1),
+        "bound": chosen(random, rows, 0, 0, 1, 99 * UNIT, 2**40), "spent": chosen(random, rows, 0, 0, 49 * UNIT, 2**40),
     }  # fmt: skip
     return np.column_stack([columns[name] for name in Standing._fields]).astype(np.int64)
 
@@ -171,7 +178,7 @@ def test_codes_are_distinct() -> None:
 
 def test_an_encoded_table_is_read_as_the_event_that_it_stands_for() -> None:
     row = OpenRow(1, 2001, "buy", 5, 0, 0, 7, 0)  # type: ignore[arg-type]
-    event = encoded(OpenCopies, ['[1,2001,"buy",5,"0","0",7,"0",0]'], master_order=11, master_login=1000, symbol='a"b', price="1.1")
+    event = encoded(OpenCopies, ['[1,2001,"buy",5,"0","0",7,"0",0]'], 1, master_order=11, master_login=1000, symbol='a"b', price="1.1")
     stamped = event.model_copy(update={"id": "x", "time": 5, "correlation_id": "c", "causation_id": "d"})
     read = orders.ORDER_EVENTS.validate_json(stamped.model_dump_json())
     assert isinstance(read, OpenCopies)

@@ -7,7 +7,7 @@ import numpy as np
 from shared.contracts.config import CopyMode, FollowerModes, SubscriptionStatus, SymbolsMode, VolumeMode
 from shared.symbols import BUY, opposite
 
-from executor import limits, sizing
+from executor import config_rules, limits, sizing
 from executor.amounts import UNIT
 from executor.columns import RULES, A, Floats, Integers, S, Truth
 from executor.decide import Decision, decide
@@ -17,8 +17,10 @@ from executor.terms import HALTED, REDUCE_ONLY, RISK_LIMIT, Policy, Rules, Signa
 REASONS = (
     "", limits.DISABLED, limits.PAUSED, limits.CLOSE_ONLY, limits.PAST_DUE, limits.MASTER_DISABLED, limits.ACCOUNT_UNKNOWN,
     limits.FOLLOWER_DISABLED, limits.MODE_NOT_ALLOWED, HALTED, REDUCE_ONLY, limits.STOPPED, limits.SYMBOL_FILTERED, limits.SYMBOL_UNKNOWN,
+    limits.NOT_LED, config_rules.MARGIN_FILTERED,
     limits.MAX_POSITIONS, limits.MAX_MASTERS, limits.NO_SL, limits.TOO_OLD, limits.PRICE_MOVED, sizing.MASTER_EQUITY_INVALID,
-    sizing.FOLLOWER_EQUITY_INVALID, sizing.STALE_EQUITY, sizing.FX_RATE_UNKNOWN, sizing.BELOW_MIN, sizing.BELOW_MIN_RISK, limits.MARGIN,
+    sizing.FOLLOWER_EQUITY_INVALID, sizing.STALE_EQUITY, sizing.FX_RATE_UNKNOWN, sizing.BELOW_MIN, sizing.BELOW_MIN_RISK,
+    config_rules.MAX_INVEST, config_rules.DAILY_MAX, limits.MARGIN,
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 CLOSE_CALL = 1e-9
@@ -67,7 +69,7 @@ def standings(columns: Integers, accounts: Integers) -> Integers:
     reward = accounts[:, A["reward_credit"]]
     made[:, T["equity"]] = accounts[:, A["equity"]] - accounts[:, A["credit"]] - reward
     made[:, T["balance"]] = accounts[:, A["balance"]] - reward
-    for name in ("copies", "rank", "stopped", "past_due"):
+    for name in ("copies", "rank", "stopped", "past_due", "bound", "spent"):
         made[:, T[name]] = columns[:, S[name]]
     return made
 
@@ -89,8 +91,12 @@ def decide_all(signal: Signal, table: Table, rules: Integers, listed: Truth, sta
     reason = np.where(reason == 0, _first(_equity(signal, table, rules, standing, policy)), reason)
     wanted = np.where(reason == 0, wanted, 0)
     reason = np.where(reason == 0, sized, reason)
-    short, close_call = _margin(table, standing, volume, policy)
+    gear = np.where(rules[:, S["leverage"]] > 0, rules[:, S["leverage"]], np.maximum(1, standing[:, T["leverage"]]))
+    over, near_cap = _over(table, rules, standing, volume, gear)
+    reason = np.where(reason == 0, over, reason)
+    short, close_call = _margin(table, standing, volume, policy, gear)
     reason = np.where((reason == 0) & short, CODE[limits.MARGIN], reason)
+    close_call = close_call | near_cap
     volume = np.where(reason == 0, volume, 0)
     made = Decisions(reason, reverse, volume, sl, tp, worst, wanted)
     settled = (reason > 0) & (reason < CODE[sizing.BELOW_MIN])
@@ -122,12 +128,12 @@ def _first(gates: list[tuple[Truth | bool, str]]) -> Integers:
 
 
 def _worst(signal: Signal, table: Table, rules: Integers, buys: Truth) -> Integers:
-    points = rules[:, S["max_slippage_points"]]
-    if signal.pending or not points.any():
+    points, exactly = rules[:, S["max_slippage_points"]], rules[:, S["zero_slippage"]] != 0
+    if signal.pending or not (points.any() or exactly.any()):
         return np.zeros(len(rules), dtype=np.int64)
     distance = points * table.column("point")
     price = np.where(buys, signal.price + distance, np.maximum(1, signal.price - distance))
-    return np.where(points > 0, price, 0)
+    return np.where(exactly, signal.price, np.where(points > 0, price, 0))
 
 
 def _gates(
@@ -143,6 +149,7 @@ def _gates(
     most, masters = rules[:, S["max_positions"]], standing[:, T["max_masters"]]
     age = rules[:, S["max_signal_age_ms"]]
     now = np.where(buys, table.column("ask"), table.column("bid"))
+    left_out = config_rules.CROSS_ONLY if signal.margin_type else config_rules.ISOLATED_ONLY
     filtered = (mode != SymbolsMode.ALL) & ((mode == SymbolsMode.INCLUDE) != listed)
     return [
         ((rules[:, S["enabled"]] == 0) | (status == SubscriptionStatus.DISABLED), limits.DISABLED),
@@ -150,6 +157,7 @@ def _gates(
         (rules[:, S["copy_mode"]] == CopyMode.CLOSE_ONLY, limits.CLOSE_ONLY),
         (standing[:, T["past_due"]] != 0, limits.PAST_DUE),
         (not signal.enabled, limits.MASTER_DISABLED),
+        (not signal.led, limits.NOT_LED),
         (standing[:, T["known"]] == 0, limits.ACCOUNT_UNKNOWN),
         (standing[:, T["enabled"]] == 0, limits.FOLLOWER_DISABLED),
         (kind, limits.MODE_NOT_ALLOWED),
@@ -157,6 +165,7 @@ def _gates(
         ((halted != 0) | terms_reduce | (signal.halted != ""), REDUCE_ONLY),
         (standing[:, T["stopped"]] != 0, limits.STOPPED),
         (filtered, limits.SYMBOL_FILTERED),
+        (rules[:, S["margin_filter"]] == left_out, config_rules.MARGIN_FILTERED),
         (table.column("known") == 0, limits.SYMBOL_UNKNOWN),
         ((most > 0) & (standing[:, T["copies"]] >= most), limits.MAX_POSITIONS),
         ((masters > 0) & (standing[:, T["rank"]] >= masters), limits.MAX_MASTERS),
@@ -180,6 +189,22 @@ def _equity(signal: Signal, table: Table, rules: Integers, standing: Integers, p
         (ratio & (own <= 0), sizing.FOLLOWER_EQUITY_INVALID),
         (stale, sizing.STALE_EQUITY),
         (ratio & (table.column("fx_num") <= 0), sizing.FX_RATE_UNKNOWN),
+        *_follow_equity(signal, table, rules),
+    ]
+
+
+def _follow_equity(signal: Signal, table: Table, rules: Integers) -> list[tuple[Truth | bool, str]]:
+    """The part of `sizing.size` and `sizing.equity_gate` that follow configs have."""
+    mode = rules[:, S["volume_mode"]]
+    by_rate = mode == VolumeMode.FIXED_RATE
+    known = mode == VolumeMode.FIXED_AMOUNT
+    for name in ("invest_cap", "daily_cap"):
+        known = known | (rules[:, S[name]] > 0)
+    unknown = np.array([terms.margin_num <= 0 for terms in table.terms], dtype=np.bool_)[table.which]
+    return [
+        (by_rate & (signal.equity <= 0), sizing.MASTER_EQUITY_INVALID),
+        (by_rate & (table.column("fx_num") <= 0), sizing.FX_RATE_UNKNOWN),
+        (known & unknown, sizing.FX_RATE_UNKNOWN),
     ]
 
 
@@ -201,7 +226,32 @@ def _wanted(signal: Signal, table: Table, rules: Integers, standing: Integers) -
         else:
             quotient, sure = _multiplied(signal, table, rules[rows], table.which[rows])
         wanted[rows], unsure[rows] = quotient, ~sure
+    _follow_wanted(signal, table, rules, standing, wanted, unsure)
     return wanted, unsure
+
+
+def _follow_wanted(signal: Signal, table: Table, rules: Integers, standing: Integers, wanted: Integers, unsure: Truth) -> None:
+    """The same for `config_rules.by_amount` and `config_rules.by_rate`."""
+    mode = rules[:, S["volume_mode"]]
+    for which_mode, own_name in ((VolumeMode.FIXED_AMOUNT, "single_amount"), (VolumeMode.FIXED_RATE, "invested")):
+        rows = np.flatnonzero(mode == which_mode)
+        if not len(rows) or (which_mode == VolumeMode.FIXED_RATE and signal.equity <= 0):
+            continue
+        chosen, which, leverage = rules[rows], table.which[rows], rules[rows, S["leverage"]]
+        gear = np.where(leverage > 0, leverage, np.maximum(1, standing[rows, T["leverage"]]))
+        cents = 10**6 if signal.equity % 10**6 == 0 and not (chosen[:, S[own_name]] % 10**6).any() else 1
+        if which_mode == VolumeMode.FIXED_AMOUNT:
+            each = [Fraction(terms.margin_den * sizing.PARTS * cents, max(1, terms.margin_num)) for terms in table.terms]
+        else:
+            each = [
+                Fraction(
+                    signal.volume * terms.norm_num * terms.fx_num * sizing.PARTS,
+                    terms.norm_den * terms.fx_den * (signal.equity // cents) * max(1, signal.leverage),
+                )
+                for terms in table.terms
+            ]
+        quotient, sure = floor_ratio((chosen[:, S[own_name]] // cents, gear), *_spread(each, which))
+        wanted[rows], unsure[rows] = quotient, ~sure
 
 
 def _spread(fractions: list[Fraction], which: Integers) -> tuple[Integers, Integers, Floats, Floats]:
@@ -256,14 +306,30 @@ def _fit(table: Table, rules: Integers, wanted: Integers) -> tuple[Integers, Int
     return code, np.where(fits, volume, np.where(code == 0, raised, 0)), odd
 
 
-def _margin(table: Table, standing: Integers, volume: Integers, policy: Policy) -> tuple[Truth, Truth]:
+def _over(table: Table, rules: Integers, standing: Integers, volume: Integers, gear: Integers) -> tuple[Integers, Truth]:
+    """`config_rules.over`: code, and which rows are too near to tell with floats."""
+    reason, near = np.zeros(len(rules), dtype=np.int64), np.zeros(len(rules), dtype=np.bool_)
+    each = np.array([terms.margin_num / terms.margin_den for terms in table.terms])[table.which]
+    needs = volume * each
+    for cap_name, used, code in (("invest_cap", "bound", config_rules.MAX_INVEST), ("daily_cap", "spent", config_rules.DAILY_MAX)):
+        cap = rules[:, S[cap_name]]
+        if not cap.any():
+            continue
+        has = (cap - standing[:, T[used]]).astype(np.float64) * gear
+        close = (cap > 0) & (np.abs(needs - has) <= CLOSE_CALL * np.maximum(np.abs(needs), np.abs(has)) + CLOSE_CALL)
+        reason = np.where((reason == 0) & (cap > 0) & (needs > has), CODE[code], reason)
+        near |= close
+    return reason, near
+
+
+def _margin(table: Table, standing: Integers, volume: Integers, policy: Policy, leverage: Integers) -> tuple[Truth, Truth]:
     """`limits.margin_suffices`: which rows surely have too little, and which are too near to tell with floats."""
     nobody = np.zeros(len(standing), dtype=np.bool_)
     if policy.margin_slippage < 0 or not any(terms.margin_num for terms in table.terms):
         return nobody, nobody
     each = np.array([terms.margin_num / terms.margin_den for terms in table.terms])[table.which]
     slippage = policy.margin_slippage / UNIT
-    gear = np.maximum(1, standing[:, T["leverage"]]).astype(np.float64)
+    gear = leverage.astype(np.float64)
     share = (1 - slippage) / (1 - slippage + gear * slippage) * (float(limits.SAFETY) if slippage else 1)
     needs, has = volume * each, standing[:, T["free_margin"]] * gear * share
     near = CLOSE_CALL * np.maximum(np.abs(needs), np.abs(has)) + CLOSE_CALL

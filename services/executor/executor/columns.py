@@ -106,9 +106,14 @@ class Accounts:
 
 RULES = Rules._fields[:-1]
 assert Rules._fields[-1] == "listed"
-OWN = ("master_login", "follower_login", "created_ms", "deleted", "rank", "past_due", "symbols", "account", "copies", "stopped")
+OWN = (
+    "master_login", "follower_login", "created_ms", "deleted", "rank", "past_due", "symbols", "account", "copies", "stopped", "bound",
+    "spent",
+)  # fmt: skip
 S = {name: place for place, name in enumerate((*RULES, *OWN))}
 T_WIDTH = len(S)
+KEPT = [S[name] for name in ("copies", "bound", "spent")]
+"""What a change of the settings leaves as it is."""
 
 _STORED = columns_of(Subscription)
 _FROM_STORE = [_STORED.index("id" if name == "subscription" else name) for name in RULES]
@@ -139,9 +144,9 @@ class Columns:
         """Takes a subscription over. False when it does not fit in the order: then the columns have to be loaded anew."""
         place = self.find(row[0])
         if place is not None:
-            kept = self.data[place, [S["copies"]]].copy()
+            kept = self.data[place, KEPT].copy()
             self.data[place] = row
-            self.data[place, [S["copies"]]] = kept
+            self.data[place, KEPT] = kept
             return True
         if len(self) and self.data[-1, 0] > row[0]:
             return False
@@ -154,11 +159,11 @@ class Columns:
         return Rules._make([*row[: len(RULES)], int(row[S["symbols"]] in listed)])
 
 
-def column_row(stored: Sequence[Any], symbols: int, account: int, copies: int, stopped: int) -> list[int]:
+def column_row(stored: Sequence[Any], symbols: int, account: int, copies: int, stopped: int, bound: int = 0, spent: int = 0) -> list[int]:
     """A stored subscription as a row of columns."""
     row = [stored[place] for place in _FROM_STORE]
     row += [stored[place] for place in _REST_FROM_STORE]
-    return [*row, symbols, account, copies, stopped]
+    return [*row, symbols, account, copies, stopped, bound, spent]
 
 
 def symbols_of(stored: Sequence[Any]) -> str:

@@ -1,10 +1,11 @@
 """What customers and managers set: masters, followers, subscriptions, halts, as `copy.config` tells them."""
 
-from shared.contracts.config import Follower, Halt, Master, Subscription, SubscriptionSaved, SubscriptionStatus
+from shared.contracts.config import FollowConfig, Follower, Halt, Master, Subscription, SubscriptionSaved, SubscriptionStatus
+from shared.money import EXACT
 from shared.store.work import Work
 from sqlalchemy import update
 
-from executor import links
+from executor import follow_stops, links
 from executor.amounts import bounded, units
 from executor.closing import UNSUBSCRIBED, let_go
 from executor.columns import S
@@ -31,14 +32,19 @@ async def master_saved(desk: Desk, master: Master) -> None:
     """A master as it is now; an older state than the one known changes nothing."""
     if await _is_old(desk, MasterRow, "login", master.login, master.id, master.version):
         return
-    row = (master.login, master.id, master.version, master.enabled, int(master.allowed_follower_modes), 0)
+    row = (master.login, master.id, master.version, master.enabled, int(master.allowed_follower_modes), 0, *leads(master))
     await write_rows(desk.session, MasterRow, [row], replace=True)
-    desk.memory.masters[master.login] = MasterFacts(master.enabled, int(master.allowed_follower_modes))
+    desk.memory.masters[master.login] = MasterFacts(master.enabled, int(master.allowed_follower_modes), *leads(master))
+
+
+def leads(master: Master) -> tuple[str, int, int, int]:
+    """Which of its trades a master leads."""
+    return master.lead_symbols, master.lead_margin_type, master.unlead_from_ms, master.unlead_to_ms
 
 
 async def master_deleted(desk: Desk, out: Outgoing, master: Master, close: bool) -> None:
     """No opens any more; its followers' copies are closed or stay with them, and their subscriptions end."""
-    row = (master.login, master.id, master.version, 0, int(master.allowed_follower_modes), 1)
+    row = (master.login, master.id, master.version, 0, int(master.allowed_follower_modes), 1, *leads(master))
     await write_rows(desk.session, MasterRow, [row], replace=True)
     desk.memory.masters[master.login] = MasterFacts(0, int(master.allowed_follower_modes))
     await _end_all(desk, out, "master_login", master.login, close)
@@ -96,6 +102,7 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
     row = stored(subscription, deleted=0, rank=0, past_due=past_due)
     await write_rows(desk.session, SubscriptionRow, [row], replace=True)
     await put_guard(desk, subscription)
+    follow_stops.put_copy_stop(desk, subscription)
     await _rank(desk, subscription.follower_login)
     await _put_columns(desk, subscription)
     if known and not event.copy_existing:
@@ -145,7 +152,20 @@ def stored(subscription: Subscription, *, deleted: int, rank: int, past_due: int
     return (
         s.id, s.version, s.master_login, s.follower_login, deleted, s.created_ms, *flags, units(s.risk_multiplier),
         bounded(s.fixed_volume), *copying, *bounds, units(s.allocation_percent), int(s.small_volume_policy == "raise_to_min"),
-        units(s.ratio_multiplier), *guards,
+        units(s.ratio_multiplier), *guards, *follow_columns(s.follow),
+    )  # fmt: skip
+
+
+def follow_columns(follow: FollowConfig | None) -> tuple[int, ...]:
+    """A follow config as the subscription's table has it, in the order of its columns."""
+    if follow is None:
+        return (0,) * 7
+    invested = max(0, units(follow.real_invest_amount) - units(follow.isolated_reserved_amount))
+    part = units(EXACT.multiply(follow.invest_amount, follow.max_invest_rate)) if follow.max_invest_rate else units(follow.invest_amount)
+    leverage = max(1, int(follow.leverage)) if follow.leverage else 0
+    return (
+        follow.follow_margin_type, follow.zero_slippage, leverage, units(follow.single_place_amount), invested,
+        max(1, min(invested, part)), units(follow.daily_max_invest_amount),
     )  # fmt: skip
 
 
@@ -204,6 +224,7 @@ async def _end(desk: Desk, out: Outgoing, followers: dict[int, int], close: bool
         await let_go(desk, out, link, close, UNSUBSCRIBED, await symbol_of(desk, link))
     guard = table(GuardRow)
     for subscription, follower in followers.items():
+        desk.memory.follows.drop_copy_stop(subscription)
         if desk.memory.guards.get(follower, {}).pop(subscription, None) is not None:
             await desk.write()
             await desk.session.execute(guard.delete().where(guard.c.subscription == subscription))

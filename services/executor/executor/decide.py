@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shared.symbols import opposite
 
-from executor import limits, sizing
+from executor import config_rules, limits, sizing
 from executor.terms import Policy, Rules, Signal, Standing, Terms
 
 
@@ -27,9 +27,9 @@ class Decision(NamedTuple):
 
 
 def decide(signal: Signal, terms: Terms, rules: Rules, standing: Standing, policy: Policy) -> Decision:
-    """The decision for one subscription. The first rule that refuses gives the reason (limits, then sizing, then margin)."""
+    """The decision for one subscription. The first rule that refuses gives the reason (limits, sizing, what may be bound, margin)."""
     side, sl, tp = stops(signal, rules.copy_sl, rules.copy_tp, rules.reverse_direction)
-    worst = limits.worst_price(signal, side, rules.max_slippage_points, terms.point)
+    worst = limits.worst_price(signal, side, rules.max_slippage_points, terms.point, rules.zero_slippage)
     nothing = Decision("", side, 0, sl, tp, worst, 0)
     reason = limits.gate(signal, terms, rules, standing, sl)
     if not reason:
@@ -40,7 +40,10 @@ def decide(signal: Signal, terms: Terms, rules: Rules, standing: Standing, polic
     decision = nothing._replace(reason=sized.reason, wanted=sized.wanted)
     if sized.reason:
         return decision
-    if not limits.margin_suffices(sized.volume, terms, standing, policy):
+    if reason := config_rules.over(sized.volume, terms, rules, standing):
+        return decision._replace(reason=reason)
+    leverage = config_rules.gear(rules.leverage, standing.leverage)
+    if not limits.margin_suffices(sized.volume, terms, standing, policy, leverage):
         return decision._replace(reason=limits.MARGIN)
     return decision._replace(volume=sized.volume)
 

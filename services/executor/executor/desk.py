@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from executor import fanouts, store
 from executor.columns import A, Accounts, Columns, S, column_row, symbols_of
 from executor.fanouts import Chosen, Flight
+from executor.follows import Follows
 from executor.limits import hold
 from executor.market import Market, SymbolFacts
 from executor.records import LinkRecord, PositionRecord, link_row, position_row
@@ -34,10 +35,14 @@ Fan = dict[int, LinkRecord]
 
 @dataclass(slots=True)
 class MasterFacts:
-    """A master: whether it may be copied, and by whom."""
+    """A master: whether it may be copied, by whom, and which of its trades it leads."""
 
     enabled: int
     follower_modes: int
+    lead_symbols: str = ""
+    lead_margin_type: int = -1
+    unlead_from_ms: int = 0
+    unlead_to_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Memory:
     halts: dict[tuple[str, str], str] = field(default_factory=dict)
     guards: dict[int, dict[int, GuardFacts]] = field(default_factory=dict)
     """By follower login, then by subscription."""
+    follows: Follows = field(default_factory=Follows)
     positions: dict[int, PositionRecord] = field(default_factory=dict)
     fans: dict[int, Fan] = field(default_factory=dict)
     flights: list[Flight] = field(default_factory=list)
@@ -162,8 +168,8 @@ class Desk:
             memory.market.put(SymbolFacts(*row))
         for name, (bid, ask) in self._late_prices.items():
             memory.market.price(name, bid, ask)
-        for login, _, _, enabled, modes, deleted in await read_rows(session, Master):
-            memory.masters[login] = MasterFacts(0 if deleted else enabled, modes)
+        for login, _, _, enabled, modes, deleted, *leads in await read_rows(session, Master):
+            memory.masters[login] = MasterFacts(0 if deleted else enabled, modes, *leads)
         for scope, key, _, mode, active in await read_rows(session, Halt):
             if active:
                 memory.halts[scope, key] = hold(mode)
@@ -172,6 +178,7 @@ class Desk:
             memory.guards.setdefault(guard.follower_login, {})[guard.subscription] = guard
         memory.link_last = max(await store.series_last(session, LINK_SERIES), self.settings.part.ids_after)
         memory.flights = await fanouts.in_flight(session)
+        await memory.follows.load(session, self.now)
         memory.loaded = True
 
     # --- reading, loading what is missing
@@ -237,8 +244,10 @@ class Desk:
         """A stored subscription as a row of its master's columns."""
         subscription, follower = stored[0], stored[3]
         guard = self.memory.guards.get(follower, {}).get(subscription)
-        stopped = int(guard is not None and guard.stopped_ms > 0)
-        return column_row(stored, self.memory.list_number(symbols_of(stored)), accounts.place[follower], copies, stopped)
+        whole = self.memory.follows.copy_stops.get(subscription)
+        stopped = int((guard is not None and guard.stopped_ms > 0) or (whole is not None and whole.stopped_ms > 0))
+        sums = self.memory.follows.sums(subscription)
+        return column_row(stored, self.memory.list_number(symbols_of(stored)), accounts.place[follower], copies, stopped, *sums)
 
     async def subscription(self, master_login: int, subscription: int) -> list[int] | None:
         """A subscription's row of columns; None when it is deleted."""
@@ -342,6 +351,8 @@ class Desk:
     def changed_link(self, link: LinkRecord) -> None:
         link.updated_ms = self.now
         self._pending.links[link.id] = link
+        if self.memory.follows.matched(link, self.now):
+            self.put_sums(link.master_login, link.subscription)
 
     def changed_position(self, position: PositionRecord) -> None:
         self.memory.positions[position.order] = position
@@ -365,6 +376,13 @@ class Desk:
         if columns is not None and place is not None:
             columns.data[place, S["copies"]] += change
 
+    def put_sums(self, master_login: int, subscription: int) -> None:
+        """What a subscription's copies bind, into its columns."""
+        columns = self.memory.columns.get(master_login)
+        place = columns.find(subscription) if columns is not None else None
+        if columns is not None and place is not None:
+            columns.data[place, S["bound"]], columns.data[place, S["spent"]] = self.memory.follows.sums(subscription)
+
     def master_enabled(self, login: int) -> MasterFacts:
         return self.memory.masters.get(login) or MasterFacts(0, 2)
 
@@ -379,6 +397,7 @@ class Desk:
         market = self.memory.market.symbols
         await store.write_rows(session, Symbol, [_fields(market[name]) for name in sorted(pending.symbols)], replace=True)
         await store.write_rows(session, Guard, [_fields(guard) for guard in pending.guards.values()], replace=True)
+        await self.memory.follows.write(session)
         if pending.link_last:
             await store.write_rows(session, store.Counter, [(LINK_SERIES, self.memory.link_last)], replace=True)
 

@@ -5,18 +5,19 @@ from collections import Counter as Tally
 import numpy as np
 from shared.store.work import Work
 
-from executor import figures, inputs, links
+from executor import config_rules, figures, inputs, links
 from executor.bulk import REASONS, Table, decide_all, standings
 from executor.columns import RULES, A, Columns, Integers, Places, S
 from executor.decide import Decision, decide
 from executor.desk import Desk, Fan
 from executor.fanouts import Flight
+from executor.follows import StakeFacts
 from executor.links import STATES
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord, PositionRecord, new_link
 from executor.sheet import Sheet, emit_links, emit_orders, stored_links
 from executor.store import FanOut
-from executor.terms import Signal, Standing
+from executor.terms import Rules, Signal, Standing, Terms
 
 FEW = 12
 """Fewer followers than this are decided one by one: setting up columns would take longer."""
@@ -30,6 +31,7 @@ async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool
     columns = await desk.columns(position.login)
     if not len(columns):
         return
+    desk.memory.follows.new_day(desk.now, desk.memory.columns)
     fan = desk.new_fan(position.order) if new else await desk.fan(position.order)
     places = eligible(columns, position, fan, asked=asked, only=only)
     if not len(places):
@@ -62,12 +64,21 @@ def _few(
             continue
         columns.data[place, S["copies"]] += 1
         if position.kind == POSITION:
-            out.open(link, position.price)
+            out.open(link, position, rules.leverage)
         else:
-            out.place_again(link, position)
+            out.place(link, position, rules.leverage)
+        if rules.invest_cap:
+            _stake(desk, position, rules, stands, terms, login, decision.volume)
     recorded = inputs.recorded(inputs.common(signal, table.terms, desk.policy), inputs.column(which), *inputs.of_plain(made))
     out.emit(work, recorded)
     figures.skipped(work, Tally(decision.reason for _, _, decision in made))
+
+
+def _stake(desk: Desk, position: PositionRecord, rules: Rules, standing: Standing, terms: Terms, login: int, volume: int) -> None:
+    """Keeps what a copy binds of a follow config's money."""
+    margin = config_rules.stake(volume, terms, config_rules.gear(rules.leverage, standing.leverage))
+    desk.memory.follows.take(StakeFacts(rules.subscription, position.order, login, margin, margin, rules.leverage, desk.now))
+    desk.put_sums(position.login, rules.subscription)
 
 
 def link_of(position: PositionRecord, decision: Decision, number: int, subscription: int, login: int, symbol: str, now: int) -> LinkRecord:
@@ -131,6 +142,10 @@ def _many(desk: Desk, work: Work, position: PositionRecord, signal: Signal, tabl
     )
     desk.add_fan_out(flight, row)
     figures.skipped(work, Tally({REASONS[code]: count for code, count in enumerate(np.bincount(made.reason).tolist()) if count}))
+    for place in np.flatnonzero(copied & (data[:, S["invest_cap"]] > 0)).tolist():
+        own, stands = columns.rules(int(places[place]), lists), Standing._make(standing[place].tolist())
+        terms = table.terms[int(table.which[place])]
+        _stake(desk, position, own, stands, terms, int(logins[place]), int(made.volume[place]))
 
 
 def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: bool, only: int) -> Places:
@@ -156,6 +171,8 @@ def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: boo
 async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool) -> Signal:
     """The signal of a master's position as it stands now."""
     master = desk.master_enabled(position.login)
+    leads = (master.lead_symbols, master.lead_margin_type, master.unlead_from_ms, master.unlead_to_ms)
+    leverage = position.leverage or (await desk.accounts([position.login])).get(position.login, "leverage")
     halts = desk.memory.halts
     reasons = {halts.get(("all", "")), halts.get(("master", str(position.login))), halts.get(("symbol", position.symbol))}
     halted = "HALTED" if "HALTED" in reasons else "REDUCE_ONLY" if "REDUCE_ONLY" in reasons else ""
@@ -177,6 +194,9 @@ async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool) -> Sig
         halted=halted,
         asked=int(asked),
         pending=int(position.kind != POSITION),
+        leverage=max(1, leverage),
+        margin_type=position.margin_type,
+        led=int(config_rules.led(position.symbol, position.margin_type, position.opened_ms, *leads)),
     )
 
 

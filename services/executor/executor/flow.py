@@ -46,7 +46,7 @@ from shared.contracts.trades import (
 from shared.ids import is_copy
 from shared.store.work import Work
 
-from executor import config_side, follower_side, guards, master_side, pending_side, reconcile, reward_side
+from executor import config_side, follow_stops, follower_side, guards, master_side, pending_side, reconcile, reward_side
 from executor.amounts import units
 from executor.desk import Desk
 from executor.market import SymbolFacts
@@ -249,7 +249,7 @@ class Flow:
             case HaltSaved():
                 await config_side.halt_saved(desk, event.halt)
             case StopsSaved():
-                pass
+                await follow_stops.stops_saved(desk, out, event.stops)
             case PolicySaved() | PolicyDeleted():
                 pass  # rewards are the rewards service's matter
             case _:

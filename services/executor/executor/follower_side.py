@@ -67,12 +67,15 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     if not link.active and link.phase != links.DETACHED:
         return
     own = row.client_id == copy_client_id(link.subscription, link.master_order, "close", link.close_step)
+    told_first = link.follower_order == 0 or row.left < link.volume_now
     if link.follower_order == 0:  # the closing is told before the opening
         link.enter(after(link.phase, FILLED))
         link.kind = POSITION
         link.follower_order, link.volume, link.price = row.order, row.initial, units(row.open_price)
     elif row.left >= link.volume_now and not own:
         return
+    if told_first:
+        desk.memory.follows.realised(link, units(row.profit) + units(row.commission) + units(row.swap))
     link.volume_now = min(row.left, link.volume_now) if link.volume_now else row.left
     if own:
         link.close_volume = link.sent_ms = 0

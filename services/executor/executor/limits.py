@@ -6,13 +6,14 @@ from functools import lru_cache
 from shared.contracts.config import CopyMode, FollowerModes, SubscriptionStatus, SymbolsMode
 from shared.symbols import BUY
 
+from executor.config_rules import MARGIN_FILTERED, filtered
 from executor.terms import HALTED, REDUCE_ONLY, Policy, Rules, Signal, Standing, Terms
 
 DISABLED, PAUSED, CLOSE_ONLY, PAST_DUE = "DISABLED", "PAUSED", "CLOSE_ONLY", "PAST_DUE"
 MASTER_DISABLED, FOLLOWER_DISABLED, MODE_NOT_ALLOWED = "MASTER_DISABLED", "FOLLOWER_DISABLED", "MODE_NOT_ALLOWED"
 ACCOUNT_UNKNOWN, STOPPED, SYMBOL_FILTERED, SYMBOL_UNKNOWN = "ACCOUNT_UNKNOWN", "STOPPED", "SYMBOL_FILTERED", "SYMBOL_UNKNOWN"
 MAX_POSITIONS, MAX_MASTERS, NO_SL, TOO_OLD = "MAX_POSITIONS", "MAX_MASTERS", "NO_SL", "TOO_OLD"
-PRICE_MOVED, MARGIN = "PRICE_MOVED", "MARGIN"
+PRICE_MOVED, MARGIN, NOT_LED = "PRICE_MOVED", "MARGIN", "NOT_LED"
 
 SAFETY = Fraction(98, 100)
 """The part of the available margin that a copy may take, beyond what slippage can cost."""
@@ -23,7 +24,7 @@ def gate(signal: Signal, terms: Terms, rules: Rules, standing: Standing, sl: int
     return (
         _status(signal, rules, standing)
         or _halt(signal, terms, standing)
-        or _symbol(terms, rules)
+        or _symbol(signal, terms, rules)
         or _counts(rules, standing)
         or (NO_SL if rules.require_sl and sl == 0 else "")
         or (TOO_OLD if too_old(signal, rules.max_signal_age_ms) else "")
@@ -37,6 +38,7 @@ def _status(signal: Signal, rules: Rules, standing: Standing) -> str:
         (rules.copy_mode == CopyMode.CLOSE_ONLY, CLOSE_ONLY),
         (bool(standing.past_due), PAST_DUE),
         (not signal.enabled, MASTER_DISABLED),
+        (not signal.led, NOT_LED),
         (not standing.known, ACCOUNT_UNKNOWN),
         (not standing.enabled, FOLLOWER_DISABLED),
         (not mode_allowed(signal.follower_modes, standing.demo), MODE_NOT_ALLOWED),
@@ -57,9 +59,11 @@ def _halt(signal: Signal, terms: Terms, standing: Standing) -> str:
     return STOPPED if standing.stopped else ""
 
 
-def _symbol(terms: Terms, rules: Rules) -> str:
+def _symbol(signal: Signal, terms: Terms, rules: Rules) -> str:
     if rules.symbols_mode != SymbolsMode.ALL and (rules.symbols_mode == SymbolsMode.INCLUDE) != bool(rules.listed):
         return SYMBOL_FILTERED
+    if filtered(rules.margin_filter, signal.margin_type):
+        return MARGIN_FILTERED
     return "" if terms.known else SYMBOL_UNKNOWN
 
 
@@ -74,10 +78,15 @@ def too_old(signal: Signal, max_age_ms: int) -> bool:
     return 0 < max_age_ms < signal.now - signal.opened_ms and not signal.asked
 
 
-def worst_price(signal: Signal, side: str, max_slippage_points: int, point: int) -> int:
-    """The price beyond which the copy must not be filled; 0 without a guard, and for a pending order, which names its own price."""
-    if max_slippage_points <= 0 or signal.pending:
+def worst_price(signal: Signal, side: str, max_slippage_points: int, point: int, zero_slippage: int = 0) -> int:
+    """The price beyond which the copy must not be filled; 0 without a guard, and for a pending order, which names its own price.
+
+    With zero slippage it is the master's own.
+    """
+    if signal.pending or (max_slippage_points <= 0 and not zero_slippage):
         return 0
+    if zero_slippage:
+        return signal.price
     distance = max_slippage_points * point
     return signal.price + distance if side == BUY else max(1, signal.price - distance)
 
@@ -101,11 +110,11 @@ def margin_share(slippage: Fraction, leverage: int) -> Fraction:
     return (1 - slippage) / (1 - slippage + leverage * slippage) * SAFETY
 
 
-def margin_suffices(volume: int, terms: Terms, standing: Standing, policy: Policy) -> bool:
-    """Whether the account's free margin carries the copy, slippage included. What cannot be known is left to the venue."""
+def margin_suffices(volume: int, terms: Terms, standing: Standing, policy: Policy, leverage: int) -> bool:
+    """Whether the account's free margin carries a copy of this leverage, slippage included. What cannot be known is left to the venue."""
     if policy.margin_slippage < 0 or terms.margin_num == 0:
         return True
-    num, den = margin_bound(standing.leverage, policy)
+    num, den = margin_bound(leverage, policy)
     # volume * margin / leverage <= free * share, multiplied out
     return volume * terms.margin_num * den <= standing.free_margin * num * terms.margin_den
 

@@ -59,6 +59,8 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
         balance=balance - reward,
         expires_ms=0,
         opened_ms=row.opened_ms,
+        leverage=row.leverage,
+        margin_type=row.margin_type,
     )
     desk.changed_position(position)
     if forbidden(desk, row) and desk.settings.forbidden_trades == "close":
@@ -116,8 +118,9 @@ async def follow_stops(desk: Desk, out: Outgoing, link: LinkRecord, position: Po
         return
     reverse = link.side != position.side
     sl, tp = (position.tp, position.sl) if reverse else (position.sl, position.tp)
-    sl = sl if row[S["copy_sl"]] else link.want_sl
-    tp = tp if row[S["copy_tp"]] else link.want_tp
+    own = desk.memory.follows.own_stop(link)  # what the follower set itself stays
+    sl = sl if row[S["copy_sl"]] and not (own and own.loss) else link.want_sl
+    tp = tp if row[S["copy_tp"]] and not (own and own.profit) else link.want_tp
     if (sl, tp) == (link.want_sl, link.want_tp):
         return
     link.want_sl, link.want_tp = sl, tp

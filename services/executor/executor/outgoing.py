@@ -43,26 +43,23 @@ class Outgoing:
         self._links: dict[tuple[int, int], LinkRecord] = {}
         self._symbols: dict[int, str] = {}
 
-    def open(self, link: LinkRecord, price: int) -> None:
-        """Open the copy at market. `price` is what the master got."""
+    def open(self, link: LinkRecord, position: PositionRecord | None, leverage: int) -> None:
+        """Open the copy of a master's position at market; `leverage` 0: the account's."""
+        price, margin_type = (position.price, position.margin_type) if position else (0, 0)
         row = OpenRow(
             link.id, link.follower_login, link.side, link.volume, amount(link.want_sl), amount(link.want_tp), link.subscription,
-            amount(link.worst),
+            amount(link.worst), leverage, margin_type,
         )  # fmt: skip
         self._opens.setdefault((link.master_order, link.master_login, link.symbol, price), []).append(row)
 
-    def place(self, link: LinkRecord, kind: str, price: int, limit_price: int, expires_ms: int) -> None:
-        """Place the pending copy."""
-        row = PlaceRow(
-            link.id, link.follower_login, link.side, link.volume, amount(price), amount(limit_price), amount(link.want_sl),
-            amount(link.want_tp), link.subscription,
-        )  # fmt: skip
-        self._places.setdefault((link.master_order, link.master_login, link.symbol, kind, expires_ms), []).append(row)
-
-    def place_again(self, link: LinkRecord, position: PositionRecord) -> None:
-        """The pending copy of a master's pending order as it stands now."""
+    def place(self, link: LinkRecord, position: PositionRecord, leverage: int) -> None:
+        """Place the pending copy of a master's pending order as it stands now."""
         kind = pending_kind(position.kind, int(link.side != position.side))
-        self.place(link, kind, position.price, position.limit_price, position.expires_ms)
+        row = PlaceRow(
+            link.id, link.follower_login, link.side, link.volume, amount(position.price), amount(position.limit_price),
+            amount(link.want_sl), amount(link.want_tp), link.subscription, leverage, position.margin_type,
+        )  # fmt: skip
+        self._places.setdefault((link.master_order, link.master_login, link.symbol, kind, position.expires_ms), []).append(row)
 
     def replace(self, link: LinkRecord, price: int, limit_price: int, expires_ms: int) -> None:
         """Change the pending copy, under the link's current change step."""

@@ -49,6 +49,8 @@ async def placed(desk: Desk, work: Work, out: Outgoing, row: PendingRow, time: i
         balance=units(row.balance) - reward,
         expires_ms=row.expires_ms,
         opened_ms=time,
+        leverage=row.leverage,
+        margin_type=row.margin_type,
     )
     desk.changed_position(position)
     await fan_out(desk, work, position, new=True)
@@ -158,7 +160,7 @@ async def _open_instead(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
         return
     signal = await signal_of(desk, position, asked=False)
     point = 10 ** max(0, 8 - facts.digits)
-    worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], point)
+    worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], point, row[S["zero_slippage"]])
     now = facts.ask if link.side == "buy" else facts.bid
     unpaid = limits.PAST_DUE if row[S["past_due"]] else ""
     reason = signal.halted or unpaid or limits.moved(link.side, now, worst)
@@ -171,4 +173,5 @@ async def _open_instead(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
     link.master_volume = position.initial
     link.master_now = position.volume
     desk.changed_link(link)
-    out.open(link, position.price)
+    stake = desk.memory.follows.stake(link.subscription, link.master_order)
+    out.open(link, position, stake.leverage if stake else 0)

@@ -268,5 +268,7 @@ def _note(desk: Desk, login: int, row: HeldRow) -> None:
             balance=0,
             expires_ms=0,
             opened_ms=row.opened_ms,
+            leverage=row.leverage,
+            margin_type=row.margin_type,
         )
     )

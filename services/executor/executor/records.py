@@ -34,6 +34,8 @@ class PositionRecord:
     expires_ms: int
     opened_ms: int
     closed_ms: int = 0
+    leverage: int = 0
+    margin_type: int = 0
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from executor.links import STATES
 from executor.records import POSITION, PositionRecord
 from executor.terms import Policy, Rules, Signal, Standing
 
+LEVERAGE = Rules._fields.index("leverage")
 LINK_NAMES = tuple(name for name in LinkRow._fields if name != "inputs")
 
 
@@ -113,6 +114,7 @@ def _tables(position: PositionRecord, sheet: Sheet) -> dict[tuple[str, str], Pla
 
 def _order_rows(position: PositionRecord, sheet: Sheet, places: Places) -> list[str]:
     made, market = sheet.made, position.kind == POSITION
+    leverage = sheet.rules[LEVERAGE]
     sides = (position.side, opposite(position.side))
     prices = "" if market else f'"{text(position.price)}","{text(position.limit_price)}",'
     bodies = []
@@ -121,7 +123,10 @@ def _order_rows(position: PositionRecord, sheet: Sheet, places: Places) -> list[
         reverse, sl, tp, worst = (int(column[these[0]]) for column in (made.reverse, made.sl, made.tp, made.worst))
         stops = f'{prices}"{text(sl)}","{text(tp)}"'
         columns = (sheet.ids[these], sheet.logins[these], f'"{sides[reverse]}"', made.volume[these], stops, sheet.subscriptions[these])
-        bodies.append(table_rows(*columns, f'"{text(worst)}"') if market else table_rows(*columns))
+        rest: list[Integers | str] = [f'"{text(worst)}"'] if market else []
+        if position.margin_type or leverage[these].any():
+            rest += [leverage[these], str(position.margin_type)]
+        bodies.append(table_rows(*columns, *rest))
     return bodies
 
 

@@ -1,10 +1,11 @@
-"""How much a follower copies (formulas.md section 1): the four volume modes, exactly, in integers."""
+"""How much a follower copies (formulas.md section 1), exactly, in integers; the two modes of a follow config are in `config_rules`."""
 
 from typing import NamedTuple
 
 from shared.contracts.config import VolumeMode
 
 from executor.amounts import UNIT
+from executor.config_rules import by_amount, by_rate, needs_margin
 from executor.terms import RISK_LIMIT, Policy, Rules, Signal, Standing, Terms
 
 STALE_EQUITY = "STALE_EQUITY"
@@ -35,6 +36,8 @@ class Sized(NamedTuple):
 def size(signal: Signal, terms: Terms, rules: Rules, standing: Standing, policy: Policy) -> Sized:
     """The follower's volume. Refuses with an equity code, FX_RATE_UNKNOWN, BELOW_MIN or BELOW_MIN_RISK; never guesses."""
     reason = equity_gate(signal, terms, rules.volume_mode, standing, policy)
+    if not reason and needs_margin(rules) and terms.margin_num <= 0:
+        reason = FX_RATE_UNKNOWN
     if reason:
         return Sized(0, reason, 0)
     num, den = raw(signal, terms, rules, standing)
@@ -44,11 +47,13 @@ def size(signal: Signal, terms: Terms, rules: Rules, standing: Standing, policy:
 
 
 def equity_gate(signal: Signal, terms: Terms, mode: int, standing: Standing, policy: Policy) -> str:
-    """Why a ratio mode has nothing to divide by; empty when it has, and in the two other modes."""
+    """Why a ratio mode has nothing to divide by; empty when it has, and in the modes without a ratio."""
     if mode == VolumeMode.EQUITY_RATIO:
         own, masters = standing.equity, signal.equity
     elif mode == VolumeMode.BALANCE_RATIO:
         own, masters = standing.balance, signal.balance
+    elif mode == VolumeMode.FIXED_RATE:
+        return MASTER_EQUITY_INVALID if signal.equity <= 0 else "" if terms.fx_num > 0 else FX_RATE_UNKNOWN
     else:
         return ""
     if masters <= 0:
@@ -66,9 +71,13 @@ def stale(now: int, standing: Standing, policy: Policy) -> bool:
 
 
 def raw(signal: Signal, terms: Terms, rules: Rules, standing: Standing) -> tuple[int, int]:
-    """The unrounded volume as a fraction: formulas.md section 1, `raw(...)`."""
+    """The unrounded volume as a fraction: formulas.md section 1, `raw(...)`, and `config_rules`."""
     if rules.volume_mode == VolumeMode.FIXED:
         return rules.fixed_volume, 1
+    if rules.volume_mode == VolumeMode.FIXED_AMOUNT:
+        return by_amount(terms, rules, standing)
+    if rules.volume_mode == VolumeMode.FIXED_RATE:
+        return by_rate(signal, terms, rules, standing)
     num, den = signal.volume * terms.norm_num, terms.norm_den
     if rules.volume_mode == VolumeMode.MULTIPLIER:
         return num * rules.risk_multiplier, den * UNIT

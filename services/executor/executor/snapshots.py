@@ -25,13 +25,19 @@ async def orders(desk: Desk, work: Work) -> None:
     out.emit(work)
 
 
+def leverage_of(desk: Desk, link: LinkRecord) -> int:
+    """The leverage that a copy was sent with; 0: the account's."""
+    stake = desk.memory.follows.stake(link.subscription, link.master_order)
+    return stake.leverage if stake else 0
+
+
 async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord, *, orders: bool = True, changes: bool = True) -> None:
     """Sends what a link waits for an answer to once more, under the same client order ids: its orders, its changes."""
     position = await desk.position(link.master_order)
     if orders and link.follower_order == 0 and link.kind == POSITION:
-        out.open(link, position.price if position else 0)
+        out.open(link, position, leverage_of(desk, link))
     elif orders and link.follower_order == 0 and link.phase == links.PENDING and position is not None and position.kind != POSITION:
-        out.place_again(link, position)
+        out.place(link, position, leverage_of(desk, link))
     if orders and link.close_volume:
         (out.cancel if link.phase == links.PENDING else out.close)(link)
     if changes and link.protect_ms and link.phase == links.OPEN:

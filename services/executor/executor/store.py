@@ -64,6 +64,13 @@ class Subscription(Base, table=True):
     require_sl: int = whole()
     rank: int = whole()
     past_due: int = whole()
+    margin_filter: int = whole()
+    zero_slippage: int = whole()
+    leverage: int = whole()
+    single_amount: int = whole()
+    invested: int = whole()
+    invest_cap: int = whole()
+    daily_cap: int = whole()
 
 
 class Guard(Base, table=True):
@@ -94,6 +101,62 @@ class Master(Base, table=True):
     enabled: int = whole()
     follower_modes: int = whole()
     deleted: int = whole()
+    lead_symbols: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": text("''")})
+    lead_margin_type: int = Field(default=-1, sa_type=BigInteger, sa_column_kwargs={"server_default": text("-1")})
+    unlead_from_ms: int = whole()
+    unlead_to_ms: int = whole()
+
+
+class Stake(Base, table=True):
+    """What a copy of a subscription with a follow config binds: `margin` when it was opened, `bound` now, both 1e-8; with which leverage.
+
+    `leverage` 0: the account's; `ended_ms` 0: the copy is active. One that was never opened has no margin any more.
+    """
+
+    __tablename__ = "stake"
+    __table_args__ = (Index("ix_stake_ended", "ended_ms"),)
+    subscription: int = whole(primary_key=True)
+    master_order: int = whole(primary_key=True)
+    follower_login: int = whole()
+    margin: int = whole()
+    bound: int = whole()
+    leverage: int = whole()
+    opened_ms: int = whole()
+    ended_ms: int = whole()
+
+
+class CopyStop(Base, table=True):
+    """The stops of a whole copy: at which profit and which loss (1e-8, 0: none), and after how long; what was realised since `set_ms`.
+
+    `beyond_ms`: since when the loss is beyond its stop. `stopped_ms` 0: it has not stopped.
+    """
+
+    __tablename__ = "copy_stop"
+    subscription: int = whole(primary_key=True)
+    master_login: int = whole()
+    follower_login: int = whole()
+    profit: int = whole()
+    loss: int = whole()
+    delay_ms: int = whole()
+    set_ms: int = whole()
+    realised: int = whole()
+    beyond_ms: int = whole()
+    stopped_ms: int = whole()
+    reason: str = word(32)
+
+
+class OwnStop(Base, table=True):
+    """The stops that a follower set for a copy itself: prices (1e-8, 0: none); the loss acts when it has lasted for `delay_ms`."""
+
+    __tablename__ = "own_stop"
+    subscription: int = whole(primary_key=True)
+    master_order: int = whole(primary_key=True)
+    follower_login: int = whole()
+    version: int = whole()
+    profit: int = whole()
+    loss: int = whole()
+    delay_ms: int = whole()
+    beyond_ms: int = whole()
 
 
 class Follower(Base, table=True):
@@ -180,6 +243,8 @@ class Position(Base, table=True):
     expires_ms: int = whole()
     opened_ms: int = whole()
     closed_ms: int = whole()
+    leverage: int = whole()
+    margin_type: int = whole()
 
 
 class Link(Base, table=True):

@@ -16,7 +16,8 @@ class Signal(NamedTuple):
 
     `equity` and `balance` are the master's just before the trade, without credit and reward credit. `halted` is a stop of the whole
     venue, the master or the symbol: empty, HALTED or REDUCE_ONLY. `asked` 1: a follower asked for the master's existing positions, which
-    are older than any age limit. `pending` 1: a pending order, which names its own price. `now` is when the decision is made.
+    are older than any age limit. `pending` 1: a pending order, which names its own price. `now` is when the decision is made. `leverage` is
+    the master's for this order, `margin_type` 0 cross or 1 isolated; `led` 0: the master does not lead orders like this one now.
     """
 
     order: int
@@ -36,6 +37,9 @@ class Signal(NamedTuple):
     halted: str = ""
     asked: int = 0
     pending: int = 0
+    leverage: int = 1
+    margin_type: int = 0
+    led: int = 1
 
 
 class Terms(NamedTuple):
@@ -65,7 +69,11 @@ class Terms(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """A subscription's settings; `listed` tells whether the signal's symbol is in its list. Percentages and factors in 1e-8."""
+    """A subscription's settings; `listed` tells whether the signal's symbol is in its list. Percentages and factors in 1e-8.
+
+    From `margin_filter` to `daily_cap` they are the OpenAPI's follow config (`config_rules.py`), 0 where there is none; `invested` is what
+    is there without what is reserved, the caps are the most margin that all open copies, and all of a day's, may bind.
+    """
 
     subscription: int
     version: int
@@ -90,7 +98,14 @@ class Rules(NamedTuple):
     max_slippage_points: int
     max_signal_age_ms: int
     require_sl: int
-    listed: int
+    margin_filter: int = 0
+    zero_slippage: int = 0
+    leverage: int = 0
+    single_amount: int = 0
+    invested: int = 0
+    invest_cap: int = 0
+    daily_cap: int = 0
+    listed: int = 0
 
 
 class Standing(NamedTuple):
@@ -98,7 +113,8 @@ class Standing(NamedTuple):
 
     `known` 0: no such account was seen. `equity` and `balance` without credit and reward credit. `copies` are the subscription's links
     that are active, in flight or unknown; `rank` is how many of the follower's active subscriptions are older than this one. `halted` 1
-    is a halt, 2 reduce-only; `stopped` 1 a stop for losses that nobody has resumed; `past_due` 1 an unpaid prepaid fee.
+    is a halt, 2 reduce-only; `stopped` 1 a stop for losses that nobody has resumed; `past_due` 1 an unpaid prepaid fee. `bound` is the
+    margin that the subscription's open copies bind, `spent` what those of today were opened with (follow configs alone).
     """
 
     known: int
@@ -116,6 +132,8 @@ class Standing(NamedTuple):
     halted: int
     stopped: int
     past_due: int = 0
+    bound: int = 0
+    spent: int = 0
 
 
 class Policy(NamedTuple):

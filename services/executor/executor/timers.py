@@ -2,7 +2,7 @@
 
 from shared.store.work import Work
 
-from executor import links, reconcile
+from executor import follow_stops, links, reconcile
 from executor.closing import MASTER_CLOSED, settle
 from executor.desk import Desk
 from executor.fanouts import sent_before
@@ -30,6 +30,7 @@ async def ring(desk: Desk, work: Work) -> None:
     late = ((link.c.sent_ms > 0) & (link.c.sent_ms <= due)) | ((link.c.protect_ms > 0) & (link.c.protect_ms <= due))
     for found in await desk.links_where(sent_before(due), link.c.state == 0, late, limit=RING_LIMIT):
         await look_after(desk, out, found, due)
+    await follow_stops.watch(desk, out)
     await reconcile.begin_due(desk, out)
     if work.now - desk.memory.cleaned_ms >= CLEAN_EVERY_MS:
         desk.memory.cleaned_ms = work.now

@@ -1,0 +1,287 @@
+"""The OpenAPI's follow config in copied trades, through the real handlers. Numbers are worked out by hand.
+
+A unit of EURUSD is 1,000 EUR: 1,100 USD at the venue's 1.10000. Everybody has 10,000 USD at leverage 100.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shared.contracts import trades
+from shared.contracts.config import (
+    FollowConfig,
+    Follower,
+    FollowerSaved,
+    Master,
+    MasterSaved,
+    PositionStops,
+    StopsSaved,
+    Subscription,
+    SubscriptionSaved,
+)
+from shared.contracts.orders import OpenCopies, PlaceCopies, ProtectCopies
+
+from tests.flow.executor_world import ANNA, BEN, MASTER, NOW, D, account, opened, subscription, symbol, world
+
+pytestmark = pytest.mark.anyio
+
+AMOUNT, RATE = 4, 5
+ISOLATED = {"margin_type": 1}
+DAY_MS = 86_400_000
+
+
+def follow(number: int, follower: int = ANNA, mode: int = AMOUNT, version: int = 1, **config: Any) -> Subscription:
+    """1,000 invested, 110 an order at leverage 20: 2,200 USD, 2 units, unless told otherwise."""
+    values: dict[str, Any] = {
+        "invest_amount": D(1000), "real_invest_amount": D(1000), "single_place_amount": D(110), "leverage": D(20), "max_invest_rate": D(1),
+        "set_ms": NOW,
+    }  # fmt: skip
+    return subscription(number, follower, volume_mode=mode, version=version, follow=FollowConfig(**(values | config)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "config", "trade", "expected"),
+    [
+        (AMOUNT, {}, {}, 2),
+        (AMOUNT, {"single_place_amount": D("164.99")}, {}, 2),
+        (AMOUNT, {"single_place_amount": D("54.99")}, {}, "BELOW_MIN"),
+        (AMOUNT, {"leverage": D(40)}, {}, 4),
+        (AMOUNT, {"leverage": D(0)}, {}, 10),  # the account's: 11,000 / 1,100
+        (AMOUNT, {"leverage": D("20.9")}, {}, 2),  # a venue knows whole leverages alone
+        (AMOUNT, {}, {"volume": 5}, 2),
+        (RATE, {}, {}, 2),  # 100 units bind 1,100 of the master's 10,000: 11 %, 110 of 1,000
+        (RATE, {"real_invest_amount": D(2000), "invest_amount": D(2000)}, {}, 4),
+        (RATE, {"isolated_reserved_amount": D(500)}, {}, 1),
+        (RATE, {}, {"leverage": 50}, 4),  # the master's order binds twice as much of its equity
+        (RATE, {}, {"equity": D(0)}, "MASTER_EQUITY_INVALID"),
+        (AMOUNT, {"max_invest_rate": D("0.1")}, {}, "MAX_INVEST"),
+        (AMOUNT, {"max_invest_rate": D("0.11")}, {}, 2),
+        (AMOUNT, {"isolated_reserved_amount": D("890.01")}, {}, "MAX_INVEST"),
+        (AMOUNT, {"isolated_reserved_amount": D(890)}, {}, 2),
+        (AMOUNT, {"invest_amount": D(109)}, {}, "MAX_INVEST"),
+        (AMOUNT, {"real_invest_amount": D(109)}, {}, "MAX_INVEST"),
+        (AMOUNT, {"daily_max_invest_amount": D("109.99")}, {}, "DAILY_MAX"),
+        (AMOUNT, {"daily_max_invest_amount": D(110)}, {}, 2),
+        (AMOUNT, {"follow_margin_type": 1}, {}, 2),
+        (AMOUNT, {"follow_margin_type": 1}, ISOLATED, "MARGIN_FILTERED"),
+        (AMOUNT, {"follow_margin_type": 2}, {}, "MARGIN_FILTERED"),
+        (AMOUNT, {"follow_margin_type": 2}, ISOLATED, 2),
+        (AMOUNT, {"zero_slippage": 1}, {}, 2),
+        (AMOUNT, {"zero_slippage": 1}, {"price": D("1.10001")}, 2),
+        (AMOUNT, {"zero_slippage": 1}, {"price": D("1.09999")}, "PRICE_MOVED"),
+        (AMOUNT, {"zero_slippage": 1}, {"price": D("1.10001"), "side": "sell"}, "PRICE_MOVED"),
+    ],
+)
+async def test_a_field_of_the_config_decides(
+    tmp_path: Path, mode: int, config: dict[str, Any], trade: dict[str, Any], expected: Any
+) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(follow(1, mode=mode, **config))
+        await w.open(11, **trade)
+        link = (await w.links())[1]
+        assert (link.volume or link.reason) == expected
+        assert w.open_volume(ANNA) == (expected if isinstance(expected, int) else 0)
+
+
+async def test_many_followers_by_columns(tmp_path: Path) -> None:
+    """Twenty subscriptions of one follower's kind, decided by columns: each takes 2 units at its leverage, and its money is bound."""
+    logins = range(3001, 3021)
+    async with world(tmp_path) as w:
+        await w.ready(accounts=tuple(account(login) for login in logins))
+        await w.configured(*(FollowerSaved(follower=Follower(id=login, login=login, customer_id=login)) for login in logins))
+        await w.configured(*(SubscriptionSaved(subscription=follow(login, login, max_invest_rate=D("0.22"))) for login in logins))
+        for order, volume in ((11, 2), (12, 2), (13, 0)):
+            await w.open(order, **ISOLATED)
+            assert {row.volume for row in (await w.links(order)).values()} == {volume}
+        assert {row.reason for row in (await w.links(13)).values()} == {"MAX_INVEST"}
+        assert {(row.leverage, row.margin_type) for event in await w.orders(OpenCopies) for row in event.rows} == {(20, 1)}
+
+
+async def test_what_copies_bind_is_freed_when_they_close(tmp_path: Path) -> None:
+    """A cap of 250 takes two copies of 110. Half of one closed frees 55: 165 + 110 are 275, too much; the whole frees 110."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1, max_invest_rate=D("0.25")))
+        await w.open(11)
+        await w.open(12)
+        await w.open(13)
+        assert (await w.links(13))[1].reason == "MAX_INVEST"
+        await w.reduce(12, 50, 50)
+        assert w.open_volume(ANNA) == 3
+        await w.open(14)
+        assert (await w.links(14))[1].reason == "MAX_INVEST"
+        w.parts_desk.forget()
+        await w.reduce(11, 100, 0)
+        await w.open(15)
+        assert (await w.links(15))[1].volume == 2
+        w.venue.refuse["open"] = "MARKET_CLOSED"
+        await w.reduce(12, 50, 0)
+        await w.open(16)
+        assert (await w.links(16))[1].reason == "MARKET_CLOSED"
+        w.venue.refuse.clear()
+        w.parts_desk.forget()
+        await w.open(17)  # what was refused binds nothing
+        assert (await w.links(17))[1].volume == 2
+
+
+async def test_the_daily_maximum_counts_what_was_opened_today(tmp_path: Path) -> None:
+    """250 a day: two copies of 110, also after they are closed and after a restart; the next day two more."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1, daily_max_invest_amount=D(250)))
+        await w.open(11)
+        await w.reduce(11, 100, 0)
+        await w.open(12)
+        w.parts_desk.forget()
+        await w.open(13)
+        assert (await w.links(13))[1].reason == "DAILY_MAX"
+        w.now += DAY_MS - NOW % DAY_MS - 1
+        await w.open(14)
+        assert (await w.links(14))[1].reason == "DAILY_MAX"
+        w.now += 1
+        await w.open(15)
+        assert (await w.links(15))[1].volume == 2
+
+
+async def test_the_leverage_goes_with_the_order_also_when_it_is_asked_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(follow(1), subscription(2, BEN))
+        w.venue.deaf = True
+        await w.open(11, **ISOLATED)
+        w.parts_desk.forget()
+        w.venue.deaf = False
+        await w.tick(5000)
+        rows = [(row.login, row.leverage, row.margin_type) for event in await w.orders(OpenCopies) for row in event.rows]
+        assert rows == [(ANNA, 20, 1), (BEN, 0, 1)] * 2
+        assert w.open_volume(ANNA) == 2
+
+
+async def test_a_pending_copy_is_sized_and_filtered_alike(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        pending = follow(1, follow_margin_type=2).model_copy(update={"copy_pending_orders": 1})
+        await w.ready(pending)
+        for order, margin_type in ((11, 0), (12, 1)):
+            row = trades.PendingRow(
+                *(order, MASTER, "EURUSD", "buy", "limit", 100, D("1.09"), D(0), D(0), D(0), 0, 1, "", trades.REASON_CLIENT),
+                *(D(10000), D(10000), D(0), 50, margin_type),
+            )
+            await w.told(trades.PendingPlaced.of([row]))
+        assert (await w.links(11))[1].reason == "MARGIN_FILTERED"
+        [placed] = [row for event in await w.orders(PlaceCopies) for row in event.rows]
+        assert (placed.volume, placed.leverage, placed.margin_type) == (2, 20, 1)
+
+
+# --- stops
+
+
+async def price(w: Any, bid: str, ask: str = "") -> None:
+    await w.told(trades.SymbolsChanged.of([symbol("EURUSD", bid=D(bid), ask=D(ask or bid))]))
+    await w.tick(1000)
+
+
+async def test_the_whole_copy_ends_at_its_profit(tmp_path: Path) -> None:
+    """10 % of 1,000: 2 units gain 100 at 1.15. Then nothing is opened until the config is set anew."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1, stop_profit_rate=D("0.1")), follow(2, BEN))
+        await w.open(11)
+        await price(w, "1.14999")
+        assert w.open_volume(ANNA) == 2
+        await price(w, "1.15")
+        link = (await w.links(11))[1]
+        assert (link.phase, link.reason, w.open_volume(ANNA), w.open_volume(BEN)) == ("closed", "COPY_STOP_PROFIT", 0, 2)
+        for order in (12, 13):
+            await w.open(order)
+            assert (await w.links(order))[1].reason == "STOPPED"
+            w.parts_desk.forget()
+        await w.configured(SubscriptionSaved(subscription=follow(1, version=2, stop_profit_rate=D("0.1"), set_ms=w.now)))
+        await w.open(14)
+        assert (await w.links(14))[1].volume == 1  # 2,200 at 1,150 a unit
+
+
+async def test_the_whole_copy_ends_at_its_loss_after_the_delay(tmp_path: Path) -> None:
+    """20 % of 1,000: 150 were realised, and 2 units lose 50 at 1.075. The loss has to last for 30 s, whatever restarts meanwhile."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1, stop_loss_rate=D("0.2"), stop_loss_delay=30))
+        await w.open(11)
+        [row] = w.venue.closing(50_001, 2, trades.REASON_CLIENT).rows
+        await w.told(trades.PositionsClosed.of([row._replace(profit=D(-148), commission=D(-2))]))
+        await w.open(12)
+        await price(w, "1.075")
+        await w.tick(28_000)
+        await price(w, "1.07501")  # back in time
+        await price(w, "1.07499")
+        w.parts_desk.forget()
+        await w.tick(29_999)
+        assert w.open_volume(ANNA) == 2
+        await w.tick(1)
+        assert ((await w.links(12))[1].reason, w.open_volume(ANNA)) == ("COPY_STOP_LOSS", 0)
+        await w.open(13)
+        assert (await w.links(13))[1].reason == "STOPPED"
+
+
+def stops(version: int = 1, **more: Any) -> StopsSaved:
+    values: dict[str, Any] = {
+        "id": 5, "version": version, "updated_ms": NOW + 5, "follower_login": ANNA, "master_login": MASTER, "symbol": "EURUSD",
+        "is_long": 1,
+    }  # fmt: skip
+    return StopsSaved(stops=PositionStops(**(values | more)))
+
+
+async def test_a_followers_own_stops_are_the_venues_and_stay_when_the_master_moves_his(tmp_path: Path) -> None:
+    """Opened at 1.1: 10 % above 1.21, 5 % below 1.045. The master's own move of both changes nothing any more; told again, neither."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1), follow(2, BEN))
+        await w.open(11, sl=D("1.0"), tp=D("1.3"))
+        await w.configured(stops(stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        [protect] = await w.orders(ProtectCopies)
+        assert [(row.login, row.sl, row.tp) for row in protect.rows] == [(ANNA, D("1.045"), D("1.21"))]
+        await w.move_stops(11, "1.01", "1.31", 2)
+        await w.configured(stops(stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        assert [row.login for event in (await w.orders(ProtectCopies))[1:] for row in event.rows] == [BEN]
+        w.now += 10
+        await w.open(12)  # opened later: the stops were not for it
+        await price(w, "1.21")
+        assert ((await w.links(11))[1].reason, (await w.links(12))[1].phase) == ("STOP_PROFIT_RATE", "open")
+        assert (await w.links(11))[2].phase == "open"
+
+
+async def test_a_stop_loss_with_a_delay_acts_when_the_price_is_still_beyond(tmp_path: Path) -> None:
+    """A short from 1.1, 5 % above is 1.155 (the ask counts). The venue has no stop: a delay is ours to keep, also over a restart."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1))
+        await w.open(11, side="sell", sl=D("1.2"))
+        await w.configured(stops(is_long=0, stop_loss_rate=D("0.05"), stop_loss_delay=10))
+        assert [(row.sl, row.tp) for event in await w.orders(ProtectCopies) for row in event.rows] == [(D(0), D(0))]
+        await price(w, "1.15", "1.155")
+        await w.tick(8_000)
+        await price(w, "1.15", "1.15499")
+        await price(w, "1.16", "1.161")
+        await w.tick(9_000)
+        w.parts_desk.forget()
+        assert w.open_volume(ANNA) == 2
+        await w.tick(1_000)
+        assert ((await w.links(11))[1].reason, w.open_volume(ANNA)) == ("STOP_LOSS_RATE", 0)
+
+
+# --- what a master leads
+
+
+@pytest.mark.parametrize(
+    ("leads", "trade", "reason"),
+    [
+        ({"lead_symbols": "GBPUSD,EURUSD"}, {}, ""),
+        ({"lead_symbols": "GBPUSD"}, {}, "NOT_LED"),
+        ({"lead_margin_type": 0}, {}, ""),
+        ({"lead_margin_type": 1}, {}, "NOT_LED"),
+        ({"lead_margin_type": 1}, ISOLATED, ""),
+        ({"unlead_from_ms": NOW, "unlead_to_ms": NOW + 5}, {}, "NOT_LED"),
+        ({"unlead_from_ms": NOW + 1, "unlead_to_ms": NOW + 5}, {}, ""),
+        ({"unlead_from_ms": NOW - 5, "unlead_to_ms": NOW - 1}, {}, ""),
+    ],
+)
+async def test_what_a_master_leads(tmp_path: Path, leads: dict[str, Any], trade: dict[str, Any], reason: str) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.configured(MasterSaved(master=Master(id=1, login=MASTER, customer_id=1, version=2, **leads)))
+        for order in (11, 12):
+            await w.told(opened(order, now=NOW, **trade))
+            assert (await w.links(order))[1].reason == reason
+            w.parts_desk.forget()
