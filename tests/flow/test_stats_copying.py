@@ -21,6 +21,8 @@ from shared.contracts.trades import (
     SymbolRow,
     SymbolsChanged,
 )
+from sqlalchemy import text
+from stats.recompute import recompute
 
 from tests.flow.stats_world import DAY, HOUR, World, account, closing, open_world
 
@@ -257,3 +259,40 @@ async def test_the_same_on_postgres(postgres: Callable[[str], str], tmp_path: Pa
         await test_latency_and_slippage_of_fills(world)
         await test_the_least_capital_that_can_copy_every_trade(world)
         await test_copy_success_counts_each_copy_once(world)
+
+
+async def test_recompute_of_copying_changes_nothing(new_store_url: Callable[[str], str], tmp_path: Path) -> None:
+    """Copies made, missed and not due, fills, closings, a charge and its refund, own copies, over days: the same rows."""
+    async with open_world(tmp_path, new_store_url("stats")) as world:
+        await prepare(world)
+        await world.opened(13, "5000", customer=1)
+        await world.config(SubscriptionSaved(subscription=subscription(9, 13)))  # the master's own: never counts
+        await world.turn()
+        for order, (name, price) in enumerate((("7", "1.20012"), ("8", "1.19988"), ("9", "1.3"), ("7", "1.20003")), ORDER):
+            at = world.now
+            await world.trades(PositionsOpened.of([opened(order, MASTER, "1.2", at)]))
+            follower = {"7": 11, "8": 12, "9": 13}[name]
+            await world.trades(PositionsOpened.of([opened(order + 5000, follower, price, at + 33 * order, f"c-{name}-{order}-open-0")]))
+            await links(world, link(int(name), LinkState.ACTIVE, "open", order=order + 5000, created_ms=at), order=order)
+            world.now += 10 * HOUR
+            row = closing(follower, order, order + 5000, "7.77", closed_ms=world.now, position_client_id=f"c-{name}-{order}-open-0")
+            await world.trades(PositionsClosed.of([row]), AccountsChanged.of([account(follower, "1234.56", customer=follower - 9)]))
+            await accrual(world, order, "1.11", AccrualState.CHARGED)
+        await accrual(world, 77, "0.5", AccrualState.CHARGED, ref=ORDER)
+        await links(world, link(8, LinkState.CANCELLED, "skipped", "MARGIN", created_ms=world.now), order=2001)
+        await links(world, link(8, LinkState.CANCELLED, "skipped", "PAUSED", created_ms=world.now), order=2002)
+        await world.turn()
+        before = [(await world.stats(MASTER, period))._replace(updated_ms=0) for period in ("7D", "30D", "90D", "365D")]
+        details = await world.details(MASTER, "7D")
+        assert (details["copies"], details["copy_success"], details["slippage_points"]) == (4, 75, 1)  # (12 - 12 + 3) / 3
+        assert details["followers_roi_gross"] > details["followers_roi"] > 0
+        async with world.store.work() as work:  # what nobody could have counted, to see that it is counted anew
+            await work.session.execute(
+                text("UPDATE copy_day SET copied = 5, missed = 9, fills = 7, points = 1, bps = 2, made = 3, paid = 4")
+            )
+            await work.session.execute(text("UPDATE copy_latency SET fills = 99"))
+            await work.session.execute(text("UPDATE subscription SET profit = -5"))
+            await recompute(work, None, world.flow.calendar, world.flow.rules)
+        world.now += 1
+        assert await world.turn() == 1
+        assert [(await world.stats(MASTER, period))._replace(updated_ms=0) for period in ("7D", "30D", "90D", "365D")] == before

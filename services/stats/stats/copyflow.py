@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from shared.bus.reader import Received
 from shared.contracts.links import LinksChanged
-from shared.contracts.rewards import AccrualsChanged, AccrualState, RewardEvent
+from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState, RewardEvent
 from shared.contracts.trades import ClosedRow, OpenedRow
-from shared.ids import CopyId, is_copy, parse_copy_client_id
+from shared.ids import is_copy, parse_copy_client_id
 from shared.store.work import Work
 
 from stats import copystore, store
 from stats.amounts import units
 from stats.copying import Outcome, bucket, least_capital, outcome, share_of, slippage
-from stats.copystore import Copier, Key
+from stats.copystore import Charge, Copier, Copy, Key
 from stats.days import Calendar
 from stats.trades import Deal
 
@@ -45,23 +45,23 @@ class CopyFlow:
         known = await copystore.copies(work.session, latest)
         own = {key for key, copier in (await copystore.copiers(work.session, {one for _, one in latest})).items() if copier.own}
         added: Added = defaultdict(Counter)
-        changed: dict[Key, tuple[int, Outcome, bool]] = {}
+        changed: dict[Key, Copy] = {}
         for key, (created_ms, now) in latest.items():
-            day, before, filled = known.get(key, (self._calendar.day(created_ms), Outcome.PENDING, False))
-            if (key in known and now == before) or before == Outcome.COPIED:
+            copy = known.get(key) or Copy(self._calendar.day(created_ms), Outcome.PENDING, 0, int(key[1] in own))
+            if (key in known and now == copy.outcome) or copy.outcome == Outcome.COPIED:
                 continue
-            changed[key] = (day, now, filled)
-            if key[1] not in own:
-                for one, factor in ((before, -1), (now, 1)):
+            changed[key] = copy._replace(outcome=now)
+            if not copy.own:
+                for one, factor in ((copy.outcome, -1), (now, 1)):
                     if one in COUNTED:
-                        added[owners[key], day][COUNTED[one]] += factor
+                        added[owners[key], copy.day][COUNTED[one]] += factor
         await copystore.save_copies(work.session, changed)
         await self._add(work, added)
 
     async def opened(self, work: Work, rows: Sequence[OpenedRow]) -> None:
         """Keeps what can be copied, and compares what was copied with it."""
         await copystore.save_opened(work.session, [row for row in rows if not is_copy(row.client_id)])
-        fills = {(copy.master_order, copy.subscription): row for row in rows if (copy := parse_copy_client_id(row.client_id)) is not None}
+        fills = {(one.master_order, one.subscription): row for row in rows if (one := parse_copy_client_id(row.client_id)) is not None}
         if not fills:
             return
         known = await copystore.copies(work.session, fills)
@@ -70,18 +70,20 @@ class CopyFlow:
         symbols = await copystore.symbols(work.session, {row.symbol for row in fills.values()})
         added: Added = defaultdict(Counter)
         latencies: Counter[tuple[int, int, int]] = Counter()
-        changed: dict[Key, tuple[int, Outcome, bool]] = {}
+        changed: dict[Key, Copy] = {}
         for key, row in fills.items():
             day = self._calendar.day(row.opened_ms)
-            since, became, filled = known.get(key, (day, Outcome.PENDING, False))
-            if filled:
-                continue
-            changed[key] = (since, became, True)
             master, copier = masters.get(key[0]), copiers.get(key[1])
+            copy = known.get(key) or Copy(day, Outcome.PENDING, 0, int(copier is not None and copier.own))
+            if copy.filled:
+                continue
+            changed[key] = copy._replace(filled=1)
             if master is None or copier is None or copier.own or copier.created_ms > master.opened_ms:
                 continue  # a position that was open before the subscription was copied late on purpose
-            latencies[copier.master_login, day, bucket(row.opened_ms - master.opened_ms)] += 1
+            latency = row.opened_ms - master.opened_ms
             points, bps = slippage(row.side, units(row.price), master.price, symbols.get(row.symbol, (0, 0))[0])
+            changed[key] = copy._replace(filled=1, fill_day=day, latency=latency, points=points, bps=bps)
+            latencies[copier.master_login, day, bucket(latency)] += 1
             added[copier.master_login, day].update({"fills": 1, "points": points, "bps": bps})
         await copystore.save_copies(work.session, changed)
         await copystore.add_latencies(work.session, latencies)
@@ -103,21 +105,18 @@ class CopyFlow:
             capitals.append(least_capital(found.equity, row.initial, symbol[1]) if found and symbol else None)
         return capitals
 
-    async def closed(self, work: Work, deals: Sequence[tuple[ClosedRow, Deal]]) -> None:
+    async def copied(self, work: Work, rows: Sequence[ClosedRow]) -> list[Copier | None]:
+        """Of each closing the subscription that it is a copy of, as it stands now; None where it counts for no master."""
+        ids = [copy.subscription if (copy := parse_copy_client_id(row.position_client_id)) else 0 for row in rows]
+        copiers = await copystore.copiers(work.session, {one for one in ids if one})
+        return [copier if (copier := copiers.get(one)) is not None and not copier.own else None for one in ids]
+
+    async def closed(self, work: Work, deals: Sequence[tuple[Deal, Copier | None]]) -> None:
         """What followers' closed copies made of the money that they allocated."""
-        copies: list[tuple[CopyId, Deal]] = []
-        for row, deal in deals:
-            copy = parse_copy_client_id(row.position_client_id)
-            if copy is not None:
-                copies.append((copy, deal))
-        if not copies:
-            return
-        copiers = await copystore.copiers(work.session, {copy.subscription for copy, _ in copies})
         profits: Counter[int] = Counter()
         added: Added = defaultdict(Counter)
-        for copy, deal in copies:
-            copier = copiers.get(copy.subscription)
-            if copier is not None and not copier.own:
+        for deal, copier in deals:
+            if copier is not None:
                 profits[copier.id] += deal.net
                 made = share_of(deal.net, copier.day_base, copier.allocation)
                 added[copier.master_login, self._calendar.day(deal.closed_ms)]["made"] += made
@@ -132,12 +131,15 @@ class CopyFlow:
         refunds = [row for key, row in rows.items() if row.ref_accrual_id and key not in known and key not in charged]
         copiers = await copystore.copiers(work.session, {row.subscription_id for row in charged.values()})
         added: Added = defaultdict(Counter)
+        kept: list[tuple[AccrualRow, bool, Charge | None]] = [(row, False, None) for row in refunds]
         for row in charged.values():
-            copier: Copier | None = copiers.get(row.subscription_id)
+            copier, charge = copiers.get(row.subscription_id), None
             if copier is not None and not copier.own:
-                fee = units(row.fee_amount) * (-1 if row.ref_accrual_id else 1)
-                added[copier.master_login, self._calendar.day(row.updated_ms)]["paid"] += share_of(fee, copier.day_base, copier.allocation)
-        await copystore.save_accruals(work.session, [*((row, True) for row in charged.values()), *((row, False) for row in refunds)])
+                fee, day = units(row.fee_amount) * (-1 if row.ref_accrual_id else 1), self._calendar.day(row.updated_ms)
+                charge = Charge(copier.id, day, fee, copier.day_base, copier.allocation)
+                added[copier.master_login, day]["paid"] += share_of(fee, copier.day_base, copier.allocation)
+            kept.append((row, True, charge))
+        await copystore.save_accruals(work.session, kept)
         await self._add(work, added)
 
     async def _add(self, work: Work, added: Added) -> None:

@@ -27,7 +27,10 @@ COPIES_KEPT_DAYS = 400
 
 
 class Copier(NamedTuple):
-    """A subscription, as figures need it. `own`: the follower's account and the master's are one customer's."""
+    """A subscription, as figures need it. `own`: the follower's account and the master's are one customer's.
+
+    `day_base` in 1e-8, `allocation` in 1e-8 percent: what a result of now is a share of.
+    """
 
     id: int
     master_login: int
@@ -152,43 +155,58 @@ async def close_openings(session: AsyncSession, orders: Collection[int], now: in
 async def prune(session: AsyncSession, now: int, today: int) -> None:
     """Drops what no figure can need any more."""
     await session.execute(delete(OPENED).where(OPENED.c.closed_ms > 0, OPENED.c.closed_ms < now - OPENED_KEPT_MS))
-    await session.execute(delete(COPIED).where(COPIED.c.day < today - COPIES_KEPT_DAYS))
+    last = today - COPIES_KEPT_DAYS
+    await session.execute(delete(COPIED).where(COPIED.c.day < last, func.coalesce(COPIED.c.fill_day, 0) < last))
 
 
 Key = tuple[int, int]
 """Master order and subscription."""
 
 
-async def copies(session: AsyncSession, keys: Collection[Key]) -> dict[Key, tuple[int, Outcome, bool]]:
-    """Day, outcome and whether the fill was counted, of copies that are known."""
+class Copy(NamedTuple):
+    """A copy as it is kept; see `stats.tables.CopyRow`. What its fill adds is None where it does not count."""
+
+    day: int
+    outcome: Outcome
+    filled: int
+    own: int
+    fill_day: int | None = None
+    latency: int | None = None
+    points: int | None = None
+    bps: int | None = None
+
+
+async def copies(session: AsyncSession, keys: Collection[Key]) -> dict[Key, Copy]:
+    """Copies that are known."""
     if not keys:
         return {}
     wanted, orders, ids = set(keys), {order for order, _ in keys}, {one for _, one in keys}
-    statement = select(COPIED).where(COPIED.c.master_order.in_(orders), COPIED.c.subscription.in_(ids))
+    columns = (COPIED.c.master_order, COPIED.c.subscription, *(COPIED.c[name] for name in Copy._fields))
+    statement = select(*columns).where(COPIED.c.master_order.in_(orders), COPIED.c.subscription.in_(ids))
     return {
-        (order, subscription): (day, Outcome(outcome), bool(filled))
-        for order, subscription, day, outcome, filled in await session.execute(statement)
+        (order, subscription): Copy(day, Outcome(outcome), *rest)
+        for order, subscription, day, outcome, *rest in await session.execute(statement)
         if (order, subscription) in wanted
     }
 
 
-async def save_copies(session: AsyncSession, changed: Mapping[Key, tuple[int, Outcome, bool]]) -> None:
+async def save_copies(session: AsyncSession, changed: Mapping[Key, Copy]) -> None:
     values = [
-        {"master_order": order, "subscription": subscription, "day": day, "outcome": int(outcome), "filled": int(filled)}
-        for (order, subscription), (day, outcome, filled) in changed.items()
+        {"master_order": order, "subscription": subscription, **copy._asdict(), "outcome": int(copy.outcome)}
+        for (order, subscription), copy in changed.items()
     ]
     await put(session, COPIED, values)
 
 
-async def add_days(session: AsyncSession, added: Mapping[tuple[int, int], Mapping[str, int]]) -> None:
-    """Adds to masters' days of being copied (by login and day); of followers it keeps the most."""
+async def add_days(session: AsyncSession, added: Mapping[tuple[int, int], Mapping[str, int]], *, observe: bool = True) -> None:
+    """Adds to masters' days of being copied (by login and day); with `observe`, of the followers that there are now it keeps the most."""
     summed = ("copied", "missed", "fills", "points", "bps", "made", "paid")
     if not added:
         return
     found = await session.execute(select(MASTER.c.login, MASTER.c.followers).where(MASTER.c.login.in_({login for login, _ in added})))
     followers: dict[int, int] = {login: count for login, count in found}  # noqa: C416  (a Row is no tuple to a type checker)
     values = [
-        {"login": login, "day": day, "followers": followers.get(login, 0)} | {name: more.get(name, 0) for name in summed}
+        {"login": login, "day": day, "followers": followers.get(login, 0) if observe else 0} | {name: more.get(name, 0) for name in summed}
         for (login, day), more in added.items()
     ]
 
@@ -302,12 +320,25 @@ async def accruals(session: AsyncSession, ids: Collection[int]) -> dict[int, tup
     """Whether accruals take another one back, and whether they were charged; of those that are known."""
     if not ids:
         return {}
-    return {
-        key: (bool(refund), bool(charged)) for key, refund, charged in await session.execute(select(ACCRUAL).where(ACCRUAL.c.id.in_(ids)))
-    }
+    found = await session.execute(select(ACCRUAL.c.id, ACCRUAL.c.refund, ACCRUAL.c.charged).where(ACCRUAL.c.id.in_(ids)))
+    return {key: (bool(refund), bool(charged)) for key, refund, charged in found}
 
 
-async def save_accruals(session: AsyncSession, rows: Iterable[tuple[AccrualRow, bool]]) -> None:
-    """Keeps accruals, each with whether it was charged."""
-    values = [{"id": row.id, "refund": int(bool(row.ref_accrual_id)), "charged": int(charged)} for row, charged in rows]
+class Charge(NamedTuple):
+    """What an accrual is to a master's figures: what it took (negative: gave back), and of which allocated money."""
+
+    subscription: int
+    day: int
+    fee: int
+    base: int
+    allocation: int
+
+
+async def save_accruals(session: AsyncSession, rows: Iterable[tuple[AccrualRow, bool, Charge | None]]) -> None:
+    """Keeps accruals, each with whether it was charged, and what of it counts."""
+    nothing = dict.fromkeys(Charge._fields)
+    values = [
+        {"id": row.id, "refund": int(bool(row.ref_accrual_id)), "charged": int(charged), **(charge._asdict() if charge else nothing)}
+        for row, charged, charge in rows
+    ]
     await put(session, ACCRUAL, values)

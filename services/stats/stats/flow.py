@@ -189,9 +189,11 @@ class Flow:
                 new.append(row)
         capitals = await self.copying.capitals(work, new)
         deals = [store.deal_of(row, capital) for row, capital in zip(new, capitals, strict=True)]
-        await store.add_deals(work.session, list(zip(new, capitals, strict=True)))
+        copiers = await self.copying.copied(work, new)
+        shares = [(one.id, one.day_base, one.allocation) if one else None for one in copiers]
+        await store.add_deals(work.session, list(zip(new, capitals, shares, strict=True)))
         await store.add_change(work.session, fold(known, deals, self.calendar.day))
-        await self.copying.closed(work, list(zip(new, deals, strict=True)))
+        await self.copying.closed(work, list(zip(deals, copiers, strict=True)))
         return {row.login for row in new}
 
     async def turn(self, service: Store) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import and_, delete, select, update
 from stats import store
 from stats.days import Calendar
 from stats.decide import Rules
+from stats.recopy import recopy
 from stats.standing import DayEnd, replay
 from stats.store import ACCOUNT, DAY, DEAL, DEAL_COLUMNS, SNAPSHOT_COLUMNS, SYMBOL_DAY
 from stats.trades import Change, Refold, Tally
@@ -33,6 +34,7 @@ async def recompute(work: Work, logins: Collection[int] | None, calendar: Calend
     await store.add_change(session, await refolded(work, logins, calendar))
     for login in logins:
         await _rechain(work, login, rules)
+    await recopy(work, logins, calendar)
 
 
 async def refolded(work: Work, logins: Collection[int], calendar: Calendar) -> Change:

@@ -223,8 +223,9 @@ def deal_of(row: ClosedRow, capital: int | None) -> Deal:
     return Deal(row.login, row.order, row.deal, row.symbol, row.left, net, row.opened_ms, row.closed_ms, capital)
 
 
-async def add_deals(session: AsyncSession, rows: Sequence[tuple[ClosedRow, int | None]]) -> None:
-    """Stores closings, each with its least capital."""
+async def add_deals(session: AsyncSession, rows: Sequence[tuple[ClosedRow, int | None, tuple[int, int, int] | None]]) -> None:
+    """Stores closings, each with its least capital, and of a copy that counts its subscription, base and allocation."""
+    nothing = (None, None, None)
     values = [
         {
             "login": row.login,
@@ -240,8 +241,9 @@ async def add_deals(session: AsyncSession, rows: Sequence[tuple[ClosedRow, int |
             "opened_ms": row.opened_ms,
             "closed_ms": row.closed_ms,
             "capital": capital,
+            **dict(zip(("subscription", "base", "allocation"), share or nothing, strict=True)),
         }
-        for row, capital in rows
+        for row, capital, share in rows
     ]
     if values:
         await session.execute(insert(DEAL), values)

@@ -61,7 +61,10 @@ class Flow(Base, table=True):
 
 
 class DealRow(Base, table=True):
-    """A closing deal, `stats.trades.Deal`. An imported trade is one deal, with its order's negative for an id."""
+    """A closing deal, `stats.trades.Deal`. An imported trade is one deal, with its order's negative for an id.
+
+    Of a copy that counts for its master: its subscription, and the `base` and `allocation` (1e-8 percent) that its result is a share of.
+    """
 
     __tablename__ = "deal"
     __table_args__ = (Index("ix_deal_order", "login", "order"),)
@@ -79,6 +82,9 @@ class DealRow(Base, table=True):
     opened_ms: int = Field(sa_type=BigInteger)
     closed_ms: int = Field(sa_type=BigInteger)
     capital: int | None = Field(default=None, sa_type=BigInteger)
+    subscription: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    base: int | None = Field(default=None, sa_type=BigInteger)
+    allocation: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class DayRow(Base, table=True):
@@ -192,7 +198,10 @@ class OpenedRow(Base, table=True):
 
 
 class CopyRow(Base, table=True):
-    """A copy that was due: `outcome` as `stats.copying.Outcome`; `filled`: its fill was counted."""
+    """A copy that was due: `outcome` as `stats.copying.Outcome`; `filled`: its fill was seen; `own`: the master's own, which never counts.
+
+    Where its fill counts: the day, the latency in milliseconds, and the slippage, of which the sums of days are made.
+    """
 
     __tablename__ = "copied"
 
@@ -201,6 +210,11 @@ class CopyRow(Base, table=True):
     day: int = Field(index=True)
     outcome: int
     filled: int
+    own: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    fill_day: int | None = Field(default=None)
+    latency: int | None = Field(default=None, sa_type=BigInteger)
+    points: int | None = Field(default=None, sa_type=BigInteger)
+    bps: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class CopyDay(Base, table=True):
@@ -233,10 +247,18 @@ class CopyLatency(Base, table=True):
 
 
 class AccrualSeen(Base, table=True):
-    """An accrual that was charged, or that takes another one back."""
+    """An accrual that was charged, or that takes another one back.
+
+    Where it counts for a master: its subscription, its day, what it took (negative: gave back), and what that is a share of.
+    """
 
     __tablename__ = "accrual"
 
     id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
     refund: int
     charged: int
+    subscription: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    day: int | None = Field(default=None)
+    fee: int | None = Field(default=None, sa_type=BigInteger)
+    base: int | None = Field(default=None, sa_type=BigInteger)
+    allocation: int | None = Field(default=None, sa_type=BigInteger)
