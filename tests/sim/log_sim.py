@@ -6,91 +6,24 @@ handled 1, 2, ..., n, each once, in order. `without="answer"` leaves requests un
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from shared.bus.reader import Reader, Received, Verdict
 from shared.bus.relay import Keeping, Relay
 from shared.store import outbox
 from shared.store.engine import create_engine
-from shared.store.outbox import Entry, Report
+from shared.store.outbox import Report
 from shared.store.work import Store, Work
 from sqlalchemy import BigInteger, Column, Integer, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.flow.log_world import AnyNote, Noted
+from tests.sim.wire import BreakingWire, Stopped
 
 TOPIC = "notes"
 METADATA = outbox.log_metadata()
 handled_table = Table("handled", METADATA, Column("id", Integer, primary_key=True, autoincrement=True), Column("value", BigInteger))
-
-
-class Stopped(BaseException):
-    """The process ends here; no `except Exception` may hold it up."""
-
-
-class BreakingWire:
-    """A stream server that does as it is told, or not, or does it and does not say so."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
-        self.faulty = True
-        self.rows: list[Entry] = []
-        self.last_number = 0
-        self.reports: dict[str, Report] = {}
-        self.requests: list[tuple[int, str]] = []
-
-    def _fault(self, probability: float = 0.06) -> None:
-        if self.faulty and self.chance.random() < probability:
-            raise self.chance.choice([ConnectionError("away"), Stopped()])
-
-    async def last(self, stream: str) -> int:
-        self._fault()
-        return self.last_number
-
-    async def append(self, stream: str, expected: int, entries: Sequence[Entry]) -> int:
-        self._fault()
-        if self.last_number == expected:
-            self.rows += entries
-            self.last_number = entries[-1].number
-        self._fault()
-        return self.last_number
-
-    async def rebuild(self, stream: str, entries: Sequence[Entry]) -> None:
-        self._fault()
-        self.rows = list(entries)
-        self.last_number = entries[-1].number if entries else 0
-        self._fault()
-
-    async def entry(self, stream: str, number: int) -> str | None:
-        self._fault()
-        return next((entry.payload for entry in self.rows if entry.number == number), None)
-
-    async def beyond(self, stream: str, number: int, limit: int) -> list[tuple[str, str]]:
-        self._fault()
-        return [(f"{entry.number}-0", entry.payload) for entry in self.rows if entry.number > number][:limit]
-
-    async def trim(self, stream: str, upto: int) -> None:
-        self.rows = [entry for entry in self.rows if entry.number > upto]
-
-    async def report(self, stream: str, reader: str, report: Report) -> None:
-        self._fault()
-        self.reports[reader] = report
-
-    async def reported(self, stream: str) -> dict[str, Report]:
-        self._fault()
-        return dict(self.reports)
-
-    async def ask(self, stream: str, number: int, reader: str) -> None:
-        if not self.faulty or self.chance.random() > 0.2:
-            self.requests.append((number, reader))
-
-    def flush(self) -> None:
-        self.rows, self.last_number, self.reports = [], 0, {}
-
-    def cut(self, count: int) -> None:
-        self.rows = self.rows[: max(0, len(self.rows) - count)]
-        self.last_number = self.rows[-1].number if self.rows else 0
 
 
 class Simulation:
@@ -98,7 +31,8 @@ class Simulation:
 
     def __init__(self, seed: int, steps: int = 160, total: int = 24, without: str = "") -> None:
         self.chance = random.Random(seed)
-        self.wire = BreakingWire(self.chance)
+        self.faulty = True
+        self.wire = BreakingWire(self._seam, self.chance)
         self.steps, self.total, self.without = steps, total, without
         self.now = 1_000_000
         self.written = 0
@@ -111,7 +45,7 @@ class Simulation:
         """What each reader handled."""
         for name in ("writer", "a", "b"):
             await self._start(name)
-        self.wire.faulty = False
+        self.faulty = False
         for name in self.readers:  # the writer knows its readers: what a reader needs that it never heard of may be pruned
             await self.wire.report(TOPIC, name, Report(0, self.now))
         await self.relays[0].look()
@@ -119,7 +53,7 @@ class Simulation:
         while step < self.steps or not await self._done():
             step += 1
             self.now += 400
-            self.wire.faulty = step < self.steps
+            self.faulty = step < self.steps
             if step > self.steps * 6:
                 break
             try:
@@ -132,6 +66,10 @@ class Simulation:
         for engine in self.engines.values():
             await engine.dispose()
         return result
+
+    def _seam(self, _name: str) -> None:
+        if self.faulty and self.chance.random() < 0.06:
+            raise self.chance.choice([ConnectionError("away"), Stopped()])
 
     async def _start(self, name: str) -> None:
         """Starts a party, or starts it again: all that it knew in memory is gone."""
@@ -160,11 +98,11 @@ class Simulation:
         return handle
 
     def _stop_maybe(self) -> None:
-        if self.wire.faulty and self.chance.random() < 0.04:
+        if self.faulty and self.chance.random() < 0.04:
             raise Stopped
 
     async def _step(self, step: int) -> None:
-        faulty = self.wire.faulty
+        faulty = self.faulty
         writes = 1.6 if self.written < self.total and step * self.total > self.written * self.steps else 0
         what = self.chance.choices(
             ["write", "append", "look", "answer", "read", "report", "flush", "cut", "trim"],
@@ -183,7 +121,7 @@ class Simulation:
                 await relay.look()
             case "answer":
                 if self.wire.requests and self.without != "answer":
-                    await relay.answer(*self.wire.requests.pop(0))
+                    await relay.answer(*self.wire.requests.pop(0)[1:])
             case "read":
                 await self._read(name)
             case "report":
@@ -191,15 +129,15 @@ class Simulation:
             case "flush":
                 self.wire.flush()
             case "cut":
-                self.wire.cut(self.chance.randint(1, 5))
+                self.wire.cut(TOPIC, self.chance.randint(1, 5))
             case "trim":
-                await self.wire.trim(TOPIC, self.chance.randint(0, self.wire.last_number))
+                await self.wire.trim(TOPIC, self.chance.randint(0, self.wire.lasts[TOPIC]))
 
     async def _read(self, name: str) -> None:
         reader = self.readers[name]
-        entries = [entry for entry in self.wire.rows if entry.number > reader.place][: self.chance.randint(1, 4)]
+        entries = [entry for entry in self.wire.rows[TOPIC] if entry.number > reader.place][: self.chance.randint(1, 4)]
         if not entries:
-            if self.wire.last_number > reader.place:
+            if self.wire.lasts[TOPIC] > reader.place:
                 await self.wire.ask(TOPIC, reader.place + 1, name)
             return
         if await reader.take(entries) is Verdict.GAP:

@@ -1,0 +1,383 @@
+"""One run from one seed: trades, while everything goes wrong that may; then calm, in which all has to be done; stage by stage.
+
+A step lets one party do one thing: a customer calls, a relay appends, a reader is handed entries, a loop turns. At every seam of it the
+process may stop. What may never be is looked at after each step; after each stage's faults everything has to be done within a bounded
+number of rounds, as `tests/chaos/oracle.py` says, which knows nothing but the trades' numbers.
+"""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+from shared.store.outbox import Report
+from sqlalchemy.exc import DBAPIError
+
+from tests.chaos.oracle import RULES, STAGES
+from tests.chaos.oracle import World as Expected
+from tests.sim.check import Outcome, Safety, UnsafeError
+from tests.sim.clock import run
+from tests.sim.disk import blank
+from tests.sim.venue import Line
+from tests.sim.wire import Stopped
+from tests.sim.workload import Action, Workload
+from tests.sim.world import EPOCH_MS, SERVICES, WRITER, World, quiet
+
+ROUNDS = 60
+"""Rounds of calm in which everything has to be done; one lets each party do all it has to do, and takes about four seconds."""
+ACCOUNTS = "nobody"
+"""Of who subscribes later: there are not even masters and followers yet."""
+HOUR_MS = 3_600_000
+
+
+BAD_LINE = Line(dropped=0.08, away=0.05, late=0.05)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How likely each fault is, at a seam or at a step."""
+
+    stop: float = 0.012
+    """At a commit, before or after it, and at an operation of the stream server, before or after it: the process ends."""
+    stop_inside: float = 0.0015
+    """At a statement that writes: the process ends in the middle of a handler."""
+    away: float = 0.02
+    """At an operation of the stream server: it does not answer, before or after it did what it was asked."""
+    store: float = 0.0005
+    """At a statement that writes: the database answers with an error."""
+    reply: float = 0.1
+    """A customer's call is carried out and its answer lost: it is made again."""
+    read: float = 0.3
+    """A read brings entries from before the reader's place, leaves some out, or brings them in another order."""
+    kill: float = 0.4
+    flush: float = 0.4
+    delete: float = 0.4
+    cut: float = 1.0
+    trim: float = 1.2
+    jump: float = 0.3
+    newcomer: float = 0.3
+    """Weights of steps: a service ends, the streams are gone, one is gone, cut or trimmed too far, a clock jumps, a new reader comes."""
+    line: Line = BAD_LINE
+
+
+CALM = Faults(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, Line())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a run is: so many trades at most, and for each of them so many steps of faults a stage, beside what the customers do."""
+
+    trades: int = 4
+    steps: int = 7
+    faults: Faults = Faults()
+
+
+@dataclass
+class Result:
+    """What came of a seed; `wrong` is empty when all is as it must be."""
+
+    seed: int
+    wrong: list[str] = field(default_factory=list)
+    steps: int = 0
+    stops: int = 0
+    rounds: int = 0
+    seams: int = 0
+    trades: int = 0
+
+
+class Simulation:
+    """One run."""
+
+    def __init__(self, seed: int, plan: Plan = Plan()) -> None:
+        self.seed = seed
+        self.plan = plan
+        self.chance = random.Random(seed)
+        self.faults = CALM
+        self.result = Result(seed)
+        self.stop_at = 0
+        """The seam at which the process ends, counted from 1; 0: chance decides."""
+        self.trace: Callable[[str], None] = lambda text: None
+        self.world: World
+        self.work: Workload
+        self.safety: Safety
+        self.expected: Expected
+
+    async def go(self) -> Result:
+        """The whole run."""
+        try:
+            await self.begin()
+            await self.stages()
+        except UnsafeError as error:
+            self.result.wrong.append(str(error))
+        finally:
+            self.world.close()
+        return self.result
+
+    async def begin(self) -> None:
+        """The world before the first fault. One seed of ten begins with accounts alone; the others with all but one follower subscribed."""
+        first = self.chance.randrange(48)
+        self.numbers = range(first, first + self.chance.choice((1, 2, 2, 3, self.plan.trades)))
+        self.late = self.chance.choice([None, *RULES])
+        self.blank = self.seed % 10 == 9
+        since = {self.late: self.chance.choice(self.numbers)} if self.late else {}
+        self.block = self.chance.randrange(300)
+        self.expected = Expected(since=since, block=self.block - 1)
+        images, logins = prepared(ACCOUNTS if self.blank else self.late)
+        self.world = World(images, self.chance, self._seam, lambda: self.faults.line, epoch_ms=EPOCH_MS + 600_000)
+        self.work = Workload(self.world)
+        self.work.logins = dict(logins)
+        self.safety = Safety(self.world)
+        for service in SERVICES:
+            await self.world.start(service)
+
+    async def stages(self) -> None:
+        """Opening, reducing, closing: each under faults, then at rest; and before it, now and then, the whole configuration."""
+        if self.blank:
+            await self.burn([*self.work.people(), *self.work.subscribe_all(self.late)])
+            if not await self.catch_up("the configuration"):
+                return
+        for stage in STAGES:
+            for _, set_price in self.work.prices(self.block, stage, self.numbers):
+                await set_price()
+            await self.burn(self._actions(stage))
+            self.expected.apply(self.block, stage, self.numbers)
+            self.result.trades = len(self.expected.trades)
+            if not await self.catch_up(f"stage {stage}"):
+                return
+        self.result.wrong += Outcome(self.world, self.work, self.expected).differences()
+
+    def _actions(self, stage: int) -> list[Action]:
+        found: list[Action] = []
+        for k in self.numbers:
+            if stage == STAGES[0] and self.late and k == self.expected.since[self.late]:
+                found += self.work.subscribe(self.late)
+            found += self.work.trade(k, stage)
+        return found
+
+    # --- while it burns
+
+    async def burn(self, actions: list[Action]) -> None:
+        """All actions, in their order, and as many other steps, under faults."""
+        self.faults = self.plan.faults
+        waiting, steps, least = list(actions), 0, self.plan.steps * (1 + len(self.numbers))
+        while waiting or steps < least:
+            steps += 1
+            if waiting and self.chance.random() < max(0.15, len(waiting) / max(1, least - steps)):
+                if await self.step(waiting[0][0], waiting[0][1]) and self.chance.random() >= self.faults.reply:
+                    waiting.pop(0)
+            else:
+                await self.step("", self._something())
+        self.faults = CALM
+
+    async def step(self, acting: str, act: Callable[[], Awaitable[None]]) -> bool:
+        """One thing that one party does; whether it came to its end. A party that stops there is started again."""
+        self.result.steps += 1
+        self.world.acting = acting
+        await asyncio.sleep(self.chance.randint(1, 60) / 1000)
+        done = True
+        try:
+            await act()
+        except (ConnectionError, DBAPIError):
+            done = False
+        except Stopped:
+            done = False
+            await self._restart(self.world.acting)
+        self.safety.look()
+        return done
+
+    async def _restart(self, service: str) -> None:
+        self.result.stops += 1
+        self.trace(f"{service} stops")
+        while True:
+            try:
+                await self.world.start(service)
+            except Stopped:
+                continue
+            except (ConnectionError, DBAPIError):
+                continue
+            return
+
+    def _something(self) -> Callable[[], Awaitable[None]]:
+        chance, faults, world = self.chance, self.faults, self.world
+        unsent = [topic for topic in WRITER if world.unsent(topic)]
+        unread = [(service, topic) for service, topic in world.feeds() if world.unread(service, topic)]
+        what = chance.choices(
+            ["deliver", "append", "look", "answer", "watch", "tick", "kill", "flush", "delete", "cut", "trim", "jump", "newcomer"],
+            [
+                12 if unread else 0, 6 if unsent else 0.5, 2, 6 if world.wire.requests else 0, 3, 3,
+                faults.kill, faults.flush, faults.delete, faults.cut, faults.trim, faults.jump, faults.newcomer,
+            ],
+        )[0]  # fmt: skip
+        topic = chance.choice(tuple(WRITER))
+        match what:
+            case "deliver":
+                service, topic = chance.choice(unread)
+                return lambda: self._read(service, topic)
+            case "append":
+                return lambda: self._relay(chance.choice(unsent or [topic]), "append")
+            case "look":
+                return lambda: self._relay(topic, "look")
+            case "answer":
+                return self._answer
+            case "watch":
+                service, topic = chance.choice(world.feeds())
+                return lambda: world.watch(service, topic)
+            case "tick":
+                service = chance.choice(SERVICES)
+                return lambda: world.tick(service)
+            case _:
+                return lambda: self._hurt(what, topic)
+
+    async def _relay(self, topic: str, what: str) -> None:
+        self.world.acting = WRITER[topic]
+        self.trace(f"{WRITER[topic]}: {what} {topic}")
+        await getattr(self.world.processes[WRITER[topic]].relays[topic], what)()
+
+    async def _answer(self) -> None:
+        requests = self.world.wire.requests
+        topic, number, reader = requests.pop(self.chance.randrange(len(requests)))
+        self.world.acting = WRITER[topic]
+        self.trace(f"{WRITER[topic]}: answers {reader}, who wants {topic} {number}")
+        await self.world.processes[WRITER[topic]].relays[topic].answer(number, reader)
+
+    async def _read(self, service: str, topic: str) -> None:
+        """A read of the stream; now and then from too early on, with entries missing, or in another order."""
+        chance, world = self.chance, self.world
+        entries = world.unread(service, topic)
+        place = world.processes[service].feeds[topic].reader.place
+        if chance.random() < self.faults.read:
+            match chance.choice(("again", "missing", "shuffled")):
+                case "again":
+                    entries = [entry for entry in world.wire.rows[topic] if entry.number > place - chance.randint(1, 4)]
+                case "missing":
+                    entries = [entry for entry in entries if chance.random() < 0.7]
+                case _:
+                    chance.shuffle(entries)
+        entries = entries[: chance.randint(1, 6)]
+        self.trace(f"{service}: reads {topic} {[entry.number for entry in entries]} after {place}")
+        await world.deliver(service, topic, entries)
+
+    async def _hurt(self, what: str, topic: str) -> None:
+        chance, world = self.chance, self.world
+        self.trace(f"{what} {topic}")
+        match what:
+            case "kill":
+                world.acting = chance.choice(SERVICES)
+                raise Stopped
+            case "flush":
+                world.wire.flush()
+            case "delete":
+                world.wire.delete(topic)
+            case "cut":
+                world.wire.cut(topic, chance.randint(1, 5))
+            case "trim":
+                await world.wire.trim(topic, chance.randint(0, world.wire.lasts[topic]))
+            case "jump":
+                # The clocks by which a subscription and a trade are ordered are left alone: who should copy what would not be defined.
+                service = chance.choice([one for one in SERVICES if one not in {"api", "gateway"}])
+                world.offsets[service] = chance.choice((0, 0, -HOUR_MS, HOUR_MS, chance.randint(-HOUR_MS, HOUR_MS)))
+            case "newcomer":
+                world.wire.reports[topic]["newcomer"] = Report(0, world.now)
+                world.wire.requests.append((topic, 1, "newcomer"))
+
+    def _seam(self, service: str, name: str) -> None:
+        """A place where something may go wrong."""
+        self.result.seams += 1
+        if self.stop_at and self.result.seams == self.stop_at:
+            self.world.acting = service or self.world.acting
+            raise Stopped
+        faults = self.faults
+        if faults is CALM:
+            return
+        inside, commit = name == "statement", name.endswith("commit")
+        stop = faults.stop_inside if inside else faults.stop
+        drawn = self.chance.random()
+        if drawn < stop:
+            self.world.acting = service or self.world.acting
+            self.trace(f"{service} stops {name}")
+            raise Stopped
+        if inside and drawn < stop + faults.store:
+            raise sqlite3.OperationalError("disk I/O error")
+        if not inside and not commit and drawn < stop + faults.away:
+            raise ConnectionError("away")
+
+    # --- at rest
+
+    async def catch_up(self, what: str) -> bool:
+        """Everything that was asked for is done within so many rounds; whether it was."""
+        outcome = Outcome(self.world, self.work, self.expected)
+        for reports in self.world.wire.reports.values():
+            reports.pop("newcomer", None)
+        if self.chance.random() < 0.5:
+            self.world.offsets = dict.fromkeys(SERVICES, 0)
+        missing = ""
+        for turn in range(ROUNDS):
+            await self._sweep()
+            missing = outcome.settled()
+            if not missing:
+                self.result.rounds = max(self.result.rounds, turn)
+                return True
+            for service in SERVICES:
+                await self.step(service, lambda service=service: self.world.tick(service))
+            for topic in WRITER:
+                await self.step(WRITER[topic], lambda topic=topic: self._relay(topic, "look"))
+            for service, topic in self.world.feeds():
+                if self.world.behind(service, topic):
+                    await self.step(service, lambda service=service, topic=topic: self.world.watch(service, topic))
+        self.result.wrong += [f"never done after {what}: {missing}", *outcome.differences()]
+        return False
+
+    async def _sweep(self) -> None:
+        """Hands on what there is to hand on, until nothing moves."""
+        world, before = self.world, -1
+        while before != (before := sum(disk.commits for disk in world.disks.values())):
+            for topic in WRITER:
+                if world.unsent(topic):
+                    await self.step(WRITER[topic], lambda topic=topic: self._relay(topic, "append"))
+            while world.wire.requests:
+                await self.step("", self._answer)
+            for service, topic in world.feeds():
+                if entries := world.unread(service, topic):
+                    await self.step(service, lambda service=service, topic=topic, entries=entries: world.deliver(service, topic, entries))
+
+
+@cache
+def prepared(late: str | None) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The databases, made without a fault, and the accounts' logins: where runs begin.
+
+    `late` is the follower who subscribes later, or ACCOUNTS.
+    """
+    with quiet():
+        return run(_prepared(late))
+
+
+async def _prepared(late: str | None) -> tuple[dict[str, bytes], dict[str, int]]:
+    simulation = Simulation(0)
+    images, logins = prepared(ACCOUNTS) if late != ACCOUNTS else ({service: blank(service) for service in SERVICES}, {})
+    world = simulation.world = World(images, simulation.chance)
+    work = simulation.work = Workload(world)
+    work.logins = dict(logins)
+    simulation.safety = Safety(world)
+    for service in SERVICES:
+        await world.start(service)
+    parts = [work.prices(0, 0), work.accounts()] if late == ACCOUNTS else [work.people(), work.subscribe_all(late)]
+    for actions in parts:
+        for _, act in actions:
+            await act()
+        await simulation._sweep()
+    images = world.images()
+    world.close()
+    return images, work.logins
+
+
+def simulate(seed: int, plan: Plan = Plan(), trace: Callable[[str], None] | None = None) -> Result:
+    """A whole run of a seed."""
+    for late in (ACCOUNTS, None, *RULES):
+        prepared(late)
+    simulation = Simulation(seed, plan)
+    if trace is not None:
+        simulation.trace = trace
+    with quiet():
+        return run(simulation.go())
