@@ -41,13 +41,21 @@ class Sheet(NamedTuple):
     made: Decisions
 
 
-def alike(*columns: Integers) -> list[Places]:
-    """Places that have the same in all of these columns."""
-    varied = [column for column in columns if (column != column[0]).any()]
+def kinds(*columns: Integers) -> Integers:
+    """For each place the number of its kind: places of one kind have the same in all of these columns."""
+    varied = [column for column in columns if (column != column[0]).any()] if len(columns[0]) else []
     if not varied:
-        return [np.arange(len(columns[0]))]
+        return np.zeros(len(columns[0]), dtype=np.int64)
     _, which = np.unique(np.column_stack(varied), axis=0, return_inverse=True)
-    return [np.flatnonzero(which == group) for group in range(int(which.max()) + 1)]
+    return which.astype(np.int64).reshape(-1)
+
+
+def alike(kind: Integers, places: Places) -> list[Places]:
+    """These places, those of each kind together."""
+    own = kind[places]
+    if not len(own) or (own == own[0]).all():
+        return [places] if len(own) else []
+    return [places[own == one] for one in np.unique(own)]
 
 
 def entries(places: Places) -> Iterator[Places]:
@@ -64,10 +72,10 @@ def emit_links(work: Work, position: PositionRecord, sheet: Sheet, signal: Signa
     start = inputs.common(signal, sheet.table.terms, policy)
     fields = {"master_login": position.login, "master_order": position.order, "master_symbol": position.symbol}
     made, which = sheet.made, sheet.table.which
+    kind = kinds(made.reason, made.reverse, which)
     for places in entries(np.arange(len(sheet.ids))):
         bodies = []
-        for group in alike(made.reason[places], made.reverse[places], which[places]):
-            these = places[group]
+        for these in alike(kind, places):
             code, reverse, terms = int(made.reason[these[0]]), int(made.reverse[these[0]]), int(which[these[0]])
             phase = links.SKIPPED if code else copied
             same = f'0,{int(STATES[phase])},"{phase}","{REASONS[code]}",{name(symbols[terms])},"{sides[reverse]}"'
@@ -90,10 +98,11 @@ def _inputs(start: str, sheet: Sheet, places: Places, sides: tuple[str, str]) ->
 def emit_orders(work: Work, position: PositionRecord, sheet: Sheet) -> None:
     """The orders: one table for each symbol (and kind of pending order) that the followers trade."""
     order: dict[str, Any] = {"master_order": position.order, "master_login": position.login}
-    market = position.kind == POSITION
+    market, made = position.kind == POSITION, sheet.made
+    own = kinds(made.reverse, made.sl, made.tp, made.worst)
     for (symbol, kind), chosen in _tables(position, sheet).items():
         for places in entries(chosen):
-            bodies = _order_rows(position, sheet, places)
+            bodies = _order_rows(position, sheet, alike(own, places))
             if market:
                 event = encoded(OpenCopies, bodies, len(places), **order, symbol=symbol, price=text(position.price))
             else:
@@ -105,21 +114,19 @@ def _tables(position: PositionRecord, sheet: Sheet) -> dict[tuple[str, str], Pla
     """The places of those who copy, by symbol and kind of pending order (empty: at market)."""
     copies = np.flatnonzero(sheet.made.reason == 0)
     tables: dict[tuple[str, str], list[Places]] = {}
-    for group in alike(sheet.table.which[copies], sheet.made.reverse[copies]) if len(copies) else []:
-        these = copies[group]
+    for these in alike(kinds(sheet.table.which, sheet.made.reverse), copies):
         kind = "" if position.kind == POSITION else pending_kind(position.kind, int(sheet.made.reverse[these[0]]))
         tables.setdefault((sheet.table.terms[int(sheet.table.which[these[0]])].symbol, kind), []).append(these)
     return {key: np.sort(np.concatenate(parts)) for key, parts in tables.items()}
 
 
-def _order_rows(position: PositionRecord, sheet: Sheet, places: Places) -> list[str]:
+def _order_rows(position: PositionRecord, sheet: Sheet, groups: list[Places]) -> list[str]:
     made, market = sheet.made, position.kind == POSITION
     leverage = sheet.rules[LEVERAGE]
     sides = (position.side, opposite(position.side))
     prices = "" if market else f'"{text(position.price)}","{text(position.limit_price)}",'
     bodies = []
-    for group in alike(made.reverse[places], made.sl[places], made.tp[places], made.worst[places]):
-        these = places[group]
+    for these in groups:
         reverse, sl, tp, worst = (int(column[these[0]]) for column in (made.reverse, made.sl, made.tp, made.worst))
         stops = f'{prices}"{text(sl)}","{text(tp)}"'
         columns = (sheet.ids[these], sheet.logins[these], f'"{sides[reverse]}"', made.volume[these], stops, sheet.subscriptions[these])
