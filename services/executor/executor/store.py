@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from shared.store import direct
 from shared.store.outbox import log_metadata, upsert
 from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, String, Table, Text, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -364,13 +365,11 @@ async def write_rows(session: AsyncSession, model: type[Base], rows: Sequence[Se
     own, names = table(model), columns_of(model)
     quoted = [f'"{name}"' for name in names]
     keys = [f'"{column.name}"' for column in own.primary_key.columns]
-    mark = "?" if session.get_bind().dialect.name == "sqlite" else "%s"
-    statement = f'INSERT INTO "{own.name}" ({", ".join(quoted)}) VALUES ({", ".join([mark] * len(names))})'  # noqa: S608
+    statement = f'INSERT INTO "{own.name}" ({", ".join(quoted)}) VALUES ({", ".join("?" * len(names))})'  # noqa: S608
     if replace:
         sets = ", ".join(f"{name} = excluded.{name}" for name in quoted if name not in keys)
         statement += f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
-    connection = await session.connection()
-    await connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+    await direct.many(session, statement, rows)
 
 
 async def read_rows(session: AsyncSession, model: type[Base], *where: Any, order_by: Any = None) -> list[tuple[Any, ...]]:

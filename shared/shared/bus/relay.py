@@ -85,11 +85,15 @@ class Relay:
         self._seen = None
         while True:
             start = last or await self._lowest_reported()
-            async with self._store.read() as session:
-                entries = await outbox.kept(session, self.stream, start + 1, APPEND_LIMIT)
+            entries = self._store.fresh.pop(self.stream, [])
+            if not entries or entries[0].number != start + 1:
+                async with self._store.read() as session:
+                    entries = await outbox.kept(session, self.stream, start + 1, APPEND_LIMIT)
             if not entries:
                 break
             last = await self._wire.append(self.stream, last, entries)
+            if last == entries[-1].number == self._store.written.get(self.stream):
+                break  # nothing was committed since
         self._seen = last
         telemetry.OUTBOX_LAST.labels(self.stream).set(last)
 

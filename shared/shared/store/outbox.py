@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.event import Lost
+from shared.store import direct
 
 LOG = MetaData()
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -56,6 +57,20 @@ TERM = ":term"
 """The counter that numbers the terms of ownership; no stream has a colon first."""
 WHOLE_BATCH = -1
 """`event_index` of a dead letter that is a whole entry."""
+
+
+COUNTED = "SELECT last FROM log_counter WHERE stream = ?"
+COUNTED_AND_HELD = f"{COUNTED} FOR SHARE"
+TAKE_NUMBERS = """
+INSERT INTO log_counter (stream, last) VALUES (?, ?)
+ON CONFLICT (stream) DO UPDATE SET last = log_counter.last + excluded.last RETURNING last
+"""
+KEEP = "INSERT INTO log_outbox (stream, number, payload, created_ms, lost_first, lost_last) VALUES (?, ?, ?, ?, ?, ?)"
+KEPT = "SELECT number, payload FROM log_outbox WHERE stream = ? AND number >= ? ORDER BY number LIMIT ?"
+MOVE_PLACE = """
+INSERT INTO log_place (stream, number) VALUES (?, ?)
+ON CONFLICT (stream) DO UPDATE SET number = excluded.number WHERE log_place.number = ? RETURNING number
+"""
 
 
 class Entry(NamedTuple):
@@ -116,17 +131,15 @@ class NotOwnerError(Exception):
 
 async def hold_term(session: AsyncSession, term: int) -> None:
     """Nobody else begins a term until this transaction ends. Raises NotOwnerError when somebody has."""
-    statement = select(counter.c.last).where(counter.c.stream == TERM).with_for_update(read=True)
-    if (await session.execute(statement)).scalar() != term:
+    sqlite_only = session.get_bind().dialect.name == "sqlite"
+    if await direct.fetch(session, COUNTED if sqlite_only else COUNTED_AND_HELD, (TERM,)) != [(term,)]:
         raise NotOwnerError(f"term {term} is over: another instance owns the store")
 
 
 async def take_numbers(session: AsyncSession, stream: str, count: int) -> int:
     """Takes the next `count` numbers of a stream and answers the first; their order is the order of commit."""
-    statement = upsert(session, counter).values(stream=stream, last=count)
-    statement = statement.on_conflict_do_update(index_elements=["stream"], set_={"last": counter.c.last + count})
-    last: int = (await session.execute(statement.returning(counter.c.last))).scalar_one()
-    return last - count + 1
+    ((last,),) = await direct.fetch(session, TAKE_NUMBERS, (stream, count))
+    return int(last) - count + 1
 
 
 async def raise_counter(session: AsyncSession, stream: str, to: int) -> int:
@@ -140,19 +153,14 @@ async def raise_counter(session: AsyncSession, stream: str, to: int) -> int:
 
 async def keep(session: AsyncSession, stream: str, entries: Sequence[Entry], now: int, lost: Lost | None) -> None:
     """Writes entries to the outbox; `lost` belongs to the first of them."""
-    rows = [
-        {"stream": stream, "number": entry.number, "payload": entry.payload, "created_ms": now, "lost_first": None, "lost_last": None}
-        for entry in entries
-    ]
-    if lost is not None:
-        rows[0] |= {"lost_first": lost.first, "lost_last": lost.last}
-    await session.execute(insert(outbox), rows)
+    none = (None, None)
+    rows = [(stream, *entry, now, *((lost or none) if place == 0 else none)) for place, entry in enumerate(entries)]
+    await direct.many(session, KEEP, rows)
 
 
 async def kept(session: AsyncSession, stream: str, first: int, limit: int) -> list[Entry]:
     """The outbox's entries from `first` on."""
-    statement = select(outbox.c.number, outbox.c.payload).where(outbox.c.stream == stream, outbox.c.number >= first)
-    return [Entry(*row) for row in (await session.execute(statement.order_by(outbox.c.number).limit(limit))).all()]
+    return [Entry(*row) for row in await direct.fetch(session, KEPT, (stream, first, limit))]
 
 
 async def replace(session: AsyncSession, stream: str, number: int, payload: str) -> None:
@@ -182,9 +190,7 @@ async def places(session: AsyncSession) -> dict[str, int]:
 
 async def move_place(session: AsyncSession, stream: str, before: int, after: int) -> None:
     """Moves the place of a stream, only from where this instance believes it to be. Raises PlaceMovedError otherwise."""
-    statement = upsert(session, place).values(stream=stream, number=after)
-    statement = statement.on_conflict_do_update(index_elements=["stream"], set_={"number": after}, where=place.c.number == before)
-    if (await session.execute(statement.returning(place.c.number))).scalar() is None:
+    if not await direct.fetch(session, MOVE_PLACE, (stream, after, before)):
         raise PlaceMovedError(f"{stream} is not at {before}")
 
 

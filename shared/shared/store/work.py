@@ -15,6 +15,9 @@ from shared.contracts.event import ROWS_PER_ENTRY, Event, Lost, TableEvent
 from shared.store import outbox
 from shared.store.engine import READ_ONLY
 
+FRESH_LIMIT = 256
+"""Most entries of a stream that are kept in memory for the relay."""
+
 
 class Places:
     """How far this service has read each stream: as committed, in memory, with a way to wait for progress."""
@@ -113,6 +116,10 @@ class Store:
         """Called after each commit with the unit of work: for figures and traces. They must not raise."""
         self.not_owner = False
         """Set when a unit of work found that another instance has taken over: this one has to end."""
+        self.fresh: dict[str, list[outbox.Entry]] = {}
+        """Entries committed last, by stream, for whoever carries them on: taken from here they need not be read again."""
+        self.written: dict[str, int] = {}
+        """The last number that this instance has committed to each stream."""
         self._term = 0
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._readers = async_sessionmaker(engine.execution_options(**READ_ONLY), expire_on_commit=False)
@@ -169,8 +176,9 @@ class Store:
                     forget()
                 raise
             await self.places.moved({stream: after for stream, (_, after) in work.moves.items()})
+        self._hand_on(written)
         for committed in self.on_commit:
-            committed(written)
+            committed(set(written))
         for count in work.after_commit:
             count()
         for told in self.on_told:
@@ -183,12 +191,23 @@ class Store:
             self.not_owner = True
             raise
 
-    async def _write(self, work: Work) -> set[str]:
+    def _hand_on(self, written: Mapping[str, list[outbox.Entry]]) -> None:
+        for stream, entries in written.items():
+            waiting = self.fresh.setdefault(stream, [])
+            follows = not waiting or waiting[-1].number + 1 == entries[0].number
+            if not follows or len(waiting) + len(entries) > FRESH_LIMIT:
+                waiting.clear()  # nobody takes them, or they came out of turn: they are in the outbox
+            else:
+                waiting += entries
+            self.written[stream] = max(self.written.get(stream, 0), entries[-1].number)
+
+    async def _write(self, work: Work) -> dict[str, list[outbox.Entry]]:
         for stream, (before, after) in work.moves.items():
             await outbox.move_place(work.session, stream, before, after)
         by_topic: dict[str, list[Event]] = {work.lost[0]: []} if work.lost else {}
         for topic, event in work.emitted:
             by_topic.setdefault(topic, []).append(event)
+        written: dict[str, list[outbox.Entry]] = {}
         positions = self.places.all() | {stream: number for stream, (_, number) in work.moves.items()}
         # Always in the same order: two transactions that take numbers of several streams cannot wait for each other.
         for topic in sorted(by_topic):
@@ -204,7 +223,8 @@ class Store:
                     head["lost"] = lost
                 entries.append(outbox.Entry(number, encode(head, stream, number, events)))
             await outbox.keep(work.session, stream, entries, work.now, lost)
-        return {self.streams[topic] for topic in by_topic}
+            written[stream] = entries
+        return written
 
 
 def pack(events: list[Event]) -> list[list[Event]]:
