@@ -1,5 +1,6 @@
 """What a run does to a stack again and again: each fault hurts it once and answers how many processes it killed."""
 
+import os
 import random
 import shutil
 import signal
@@ -26,6 +27,28 @@ def kill_a_ready_service(stack: ChaosStack, chance: random.Random) -> int:
 def kill_redis(stack: ChaosStack, _chance: random.Random) -> int:
     """R5: `kill -9` of Redis; its supervisor starts it again with what its file holds."""
     return int(stack.send("redis", signal.SIGKILL))
+
+
+class PowerLoss:
+    """R6: power goes, and with it what Redis wrote to its file in the last 1 to 2 s; the fifth time two thirds of the file."""
+
+    def __init__(self) -> None:
+        self.lost_bytes: list[int] = []
+
+    def __call__(self, stack: ChaosStack, chance: random.Random) -> int:
+        files = sorted((stack.home / "redis" / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime_ns)
+        if not files or not stack.pid("redis"):
+            return 0  # it is on its way up still
+        before = files[-1].stat().st_size
+        time.sleep(chance.uniform(1, 2))
+        back = stack.redis_away()
+        wait_until(lambda: not stack.pid("redis"), 5)
+        size = files[-1].stat().st_size
+        keep = size // 3 if len(self.lost_bytes) == 4 else before
+        os.truncate(files[-1], min(keep, size))
+        self.lost_bytes.append(size - min(keep, size))
+        back()
+        return 1
 
 
 def lose_streams(stack: ChaosStack, chance: random.Random) -> int:

@@ -25,7 +25,7 @@ def spoil(stack: ChaosStack, trades: Sequence[int], garbage: Sequence[int]) -> i
             spoilt = payload
             for k in trades:
                 if _tells(payload, k):
-                    spoilt = _without_volume(payload)
+                    spoilt = without_volume(payload)
             for k in garbage:
                 if _tells(payload, k):
                     spoilt = GARBAGE
@@ -59,7 +59,7 @@ def _tells(payload: str, k: int) -> bool:
     return '"position.opened"' in payload and f'"t-{k}"' in payload
 
 
-def _without_volume(payload: str) -> str:
+def without_volume(payload: str) -> str:
     batch = json.loads(payload)
     for event in batch["events"]:
         if event["type"] == "position.opened":

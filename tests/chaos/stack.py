@@ -73,13 +73,29 @@ class ChaosStack(RunningStack):
             return True
         return False
 
+    def program(self, service: str, **env: str) -> Program:
+        """A service's command and environment, as the stack runs it; with what is different for one more instance."""
+        program = service_program(Home(self.home), Stack(self.port_base), service)
+        return Program(service, program.command, {**program.env, **env})
+
+    @contextlib.contextmanager
+    def one_more(self, service: str) -> Iterator[str]:
+        """A second instance of a service on the same store; answers the URL of its door."""
+        port = free_base(1)
+        program = self.program(service, LOCKSTEP_HTTP_PORT=str(port))
+        with (self.home.parent / "stack.log").open("a") as log:
+            process = subprocess.Popen(program.command, env=dict(program.env), stdout=log, stderr=log)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
     def kill_service(self, service: str) -> None:
         self.send(service, signal.SIGKILL)
 
     def ready(self, service: str) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port_base + PORT[service]}/readyz", timeout=2).status_code == 200
-        return False
+        return is_ready(f"http://127.0.0.1:{self.port_base + PORT[service]}")
 
     def redis(self) -> redis.Redis:
         """A client of the stack's own Redis."""
@@ -94,6 +110,18 @@ class ChaosStack(RunningStack):
 
         def back() -> None:
             aside.rename(config)
+
+        return back
+
+    def redis_full(self) -> Callable[[], object]:
+        """Redis refuses every write for want of memory until the answered function is called."""
+        with self.redis() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+
+        def back() -> None:
+            with self.redis() as client:
+                client.config_set("maxmemory", 0)
 
         return back
 
@@ -126,12 +154,14 @@ class ChaosStack(RunningStack):
         self._engines.clear()
 
 
-class PostgresStack(ChaosStack):
-    """The same services with a Postgres database each, kept running by this process: `lockstep up` is for one machine and SQLite."""
+class ProcessStack(ChaosStack):
+    """The same services, kept running by this process: with a Postgres database each, or environments that `lockstep up` does not give."""
 
-    def __init__(self, home: Path, port_base: int, urls: dict[str, str]) -> None:
+    def __init__(self, home: Path, port_base: int, urls: dict[str, str], env: dict[str, dict[str, str]]) -> None:
+        """`urls`: the services' databases; SQLite without. `env`: what is different for a service."""
         super().__init__(home, port_base)
         self._urls = urls
+        self.env = env
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -141,22 +171,25 @@ class PostgresStack(ChaosStack):
         home.prepare()
         home.remember(stack)
         self._stopping.clear()
-        programs = [redis_program(home, stack)]
-        for service in SERVICES:
-            program = service_program(home, stack, service)
-            programs.append(Program(service, program.command, {**program.env, "LOCKSTEP_DATABASE_URL": self._urls[service]}))
-        self._watcher = threading.Thread(target=self._watch, args=(programs,), daemon=True)
+        self._watcher = threading.Thread(target=self._watch, args=(home, stack), daemon=True)
         self._watcher.start()
         self.until(lambda: redis_answers(home, stack), READY_S, "Redis answers")
         self.until(lambda: all(self.ready(service) for service in SERVICES), READY_S, "the services are ready")
 
-    def _watch(self, programs: list[Program]) -> None:
+    def program(self, service: str, **env: str) -> Program:
+        program = super().program(service)
+        database = {"LOCKSTEP_DATABASE_URL": self._urls[service]} if self._urls else {}
+        return Program(service, program.command, {**program.env, **database, **self.env.get(service, {}), **env})
+
+    def _watch(self, home: Home, stack: Stack) -> None:
+        redis = redis_program(home, stack)
         with (self.home.parent / "stack.log").open("a") as log:
             while not self._stopping.is_set():
-                for program in programs:
-                    child = self._children.get(program.name)
+                for name in ("redis", *SERVICES):
+                    child = self._children.get(name)
                     if child is None or child.poll() is not None:
-                        self._children[program.name] = subprocess.Popen(program.command, env=dict(program.env), stdout=log, stderr=log)
+                        program = redis if name == "redis" else self.program(name)
+                        self._children[name] = subprocess.Popen(program.command, env=dict(program.env), stdout=log, stderr=log)
                 self._stopping.wait(0.2)
 
     def pid(self, name: str) -> int:
@@ -186,23 +219,30 @@ class PostgresStack(ChaosStack):
         return True
 
     def store_url(self, service: str) -> str:
-        return self._urls[service]
+        return self._urls[service] if self._urls else super().store_url(service)
 
     def integrity(self) -> list[str]:
-        return []
+        return [] if self._urls else super().integrity()
 
 
 @contextlib.contextmanager
-def running(folder: Path, urls: dict[str, str] | None = None) -> Iterator[ChaosStack]:
+def running(folder: Path, urls: dict[str, str] | None = None, env: dict[str, dict[str, str]] | None = None) -> Iterator[ChaosStack]:
     """A stack that is stopped at the end, whatever happens; on Postgres when URLs are given."""
     home = folder / "home"
-    stack = PostgresStack(home, free_base(), urls) if urls else ChaosStack(home, free_base())
+    stack = ChaosStack(home, free_base()) if urls is None and env is None else ProcessStack(home, free_base(), urls or {}, env or {})
     try:
         stack.start()
         yield stack
     finally:
         stack.dispose()
         stack.end()
+
+
+def is_ready(url: str) -> bool:
+    """Whether the service behind a door says that it is ready."""
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+    return False
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:

@@ -67,6 +67,26 @@ def test_redis_killed(tmp_path: Path) -> None:
     assert burn("R5", tmp_path, replace(LARGE, pause_s=(2.0, 4.0)), faults.kill_redis).kills > 5
 
 
+@pytest.mark.postgres
+@pytest.mark.chaos
+@pytest.mark.timeout(900 * SCALE)
+def test_redis_killed_on_postgres(tmp_path: Path, postgres: Callable[[str], str]) -> None:
+    """The same on a Postgres database for each service."""
+    urls = {service: postgres(service) for service in SERVICES}
+    plan = replace(LARGE, trades=160 * SCALE, pause_s=(2.0, 4.0))
+    assert burn("R5 Postgres", tmp_path, plan, faults.kill_redis, urls).kills > 5
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900 * SCALE)
+def test_redis_loses_power(tmp_path: Path) -> None:
+    """Redis is killed and 1 to 2 s are cut off its file, once two thirds of it: what is acknowledged in Redis is not there any more."""
+    loss = faults.PowerLoss()
+    burn("R6", tmp_path, replace(LARGE, pause_s=(0.5, 2.0), seconds=2 * LARGE.seconds), loss)
+    assert sum(lost > 0 for lost in loss.lost_bytes) >= 10
+    LINES[-1] += f" bytes={sum(loss.lost_bytes)}"
+
+
 @sizes("R7")
 def test_streams_lost(tmp_path: Path, name: str, plan: Plan) -> None:
     """`FLUSHALL`, a stream deleted, or an empty Redis in its place, every 1 to 2 s."""
@@ -93,12 +113,12 @@ def test_rolling_restart(tmp_path: Path) -> None:
     assert "was ended by" not in log
 
 
-@pytest.mark.parametrize("away", ["gone", "hung"])
+@pytest.mark.parametrize("away", ["gone", "hung", "full"])
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_redis_away(tmp_path: Path, away: str) -> None:
-    """Redis is not there, or does not answer, for 20 s: both doors go on; a subscription of that time copies what comes after it."""
-    plan, since = Plan(trades=120, block=120, seconds=25), 60
+    """For 60 s Redis is not there, does not answer, or takes no more: both doors go on; a subscription of that time copies what comes."""
+    plan, since = Plan(trades=120, block=120, seconds=75), 60
     with running(tmp_path) as stack:
         run = Run(f"R8 {away}", stack, plan, since={"C": since})
         run.work.prepare()
@@ -110,15 +130,18 @@ def test_redis_away(tmp_path: Path, away: str) -> None:
                 if away == "gone":
                     run.kills += 1
                     ends.append(stack.redis_away())
-                else:
+                elif away == "hung":
                     stack.send("redis", signal.SIGSTOP)
                     ends.append(lambda: stack.send("redis", signal.SIGCONT))
+                else:
+                    ends.append(stack.redis_full())
             if k == since:
                 run.work.subscribe("C")
             if 12 <= k < 108:
                 path = f"/copytrade/master/{run.work.masters['M1']}"
                 assert run.work.api("M1", "PUT", path, json={"description": f"at trade {k}"})["description"] == f"at trade {k}"
             if k == 108:
+                assert not settled(run.work), "nothing was copied meanwhile"
                 ends.pop()()
 
         run.work.act(0, OPEN, numbers, plan.seconds, before)
