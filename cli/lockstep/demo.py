@@ -57,14 +57,15 @@ class Book:
 class Demo:
     """One run of it. What is away is waited for; it goes on for ever."""
 
-    def __init__(self, home: Home, show: Show, say: Say) -> None:
+    def __init__(self, home: Home, show: Show, say: Say, api_url: str = "", venue_url: str = "") -> None:
+        """The doors are those of the stack on the home, unless their URLs are given."""
         stack = home.stack()
         self._home = home
         self._show = show
         self._say = say
         self._book = Book(home.demo_file)
-        self._venue = Door(stack.url("gateway"))
-        self._api = Door(stack.url("api"))
+        self._venue = Door(venue_url or stack.url("gateway"))
+        self._api = Door(api_url or stack.url("api"))
         self._symbols: dict[str, dict[str, Any]] = {}
         self._prices: dict[str, deque[Decimal]] = {role.symbol: deque(maxlen=KEPT_PRICES) for role in MASTERS}
         self._turns = dict.fromkeys(self._prices, 0)

@@ -65,21 +65,28 @@ def up(
 
 
 @app.command("demo")
-def demo_command(home: HomeOption = DEFAULT_HOME) -> None:
+def demo_command(
+    home: HomeOption = DEFAULT_HOME,
+    api_url: Annotated[str, typer.Option(envvar="LOCKSTEP_API_URL", help="The api of a stack elsewhere.")] = "",
+    venue_url: Annotated[str, typer.Option(envvar="LOCKSTEP_VENUE_URL", help="Its paper venue.")] = "",
+) -> None:
     """Let masters and followers trade on a stack that runs already, until Ctrl-C (`up` does so by itself, in a process of its own).
 
-    The stack has to have a moving price feed: `lockstep up` without --no-demo. What was made is kept in HOME/demo.json.
+    The stack has to have a moving price feed: `lockstep up` without --no-demo. What was made is kept in HOME/demo.json. On a stack
+    elsewhere (containers, say) give both URLs, and its LOCKSTEP_SECRET in the environment.
 
     Example: lockstep demo --home /tmp/try
     """
     from lockstep.demo import Demo
     from lockstep.screen import Screen
+    from lockstep.sessions import issued
 
     where = home_of(home)
-    where.known_secret()
+    issued(where, "manager", "demo")  # says what is missing before anything is made
+    where.path.mkdir(parents=True, exist_ok=True)
     screen = Screen()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(Demo(where, screen.figures, screen.say).run())
+        asyncio.run(Demo(where, screen.figures, screen.say, api_url, venue_url).run())
     screen.close()
 
 

@@ -14,9 +14,9 @@ TTL_S = 30 * 86_400
 def issued(home: Home, kind: str, subject: str) -> str:
     """A token that the stack on this home takes for thirty days, by its clock.
 
-    Where there is no such home: one for the stack whose `LOCKSTEP_SECRET` is set here (containers, say). Raises StackError without either.
+    Where no stack was started on it: one for the stack whose `LOCKSTEP_SECRET` is set here (containers, say). Raises StackError without either.
     """
     secret, now_s = os.environ.get("LOCKSTEP_SECRET", ""), int(time.time())
-    if home.path.exists() or not secret:
+    if (home.path / "secret").exists() or not secret:
         secret, now_s = home.known_secret(), int(time.time() + home.stack().clock_offset)
     return issue_token(secret, KINDS[kind], subject, now_s, TTL_S)
