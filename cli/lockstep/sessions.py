@@ -14,7 +14,7 @@ TTL_S = 30 * 86_400
 def issued(home: Home, kind: str, subject: str) -> str:
     """A token that the stack on this home takes for thirty days, by its clock.
 
-    Where no stack was started on it: one for the stack whose `LOCKSTEP_SECRET` is set here (containers, say). Raises StackError without either.
+    Where no stack was started on it: one for the stack whose `LOCKSTEP_SECRET` is set here (containers, say). Raises StackError without.
     """
     secret, now_s = os.environ.get("LOCKSTEP_SECRET", ""), int(time.time())
     if (home.path / "secret").exists() or not secret:
