@@ -16,6 +16,9 @@ from console.pages.copying import copying
 from console.pages.login import login
 from console.pages.market import market
 from console.pages.master import master
+from console.pages.rewards import rewards
+from console.pages.strategies import strategies
+from console.pages.wizard import wizard
 from console.session import Console
 from console.settings import Settings
 
@@ -26,6 +29,9 @@ PAGES: dict[str, Page] = {
     "/": market,
     "/master/{login}": master,
     "/copying": copying,
+    "/rewards": rewards,
+    "/strategies": strategies,
+    "/strategies/new": wizard,
 }
 
 # NiceGUI compiles Vue templates in the page and styles it in place; nothing comes from anywhere else.

@@ -171,6 +171,14 @@ def complain(error: ApiError) -> None:
     ui.notify(in_words(error), type="negative", position="bottom", timeout=8000, close_button="Close", multi_line=True)
 
 
+async def answer_of(dialog: ui.dialog) -> Any:
+    """Opens a dialog, waits for what it is submitted with (None when it was called off), and takes it away."""
+    answer = await dialog
+    if not (dialog.is_deleted or dialog.client.is_deleted):
+        dialog.delete()
+    return answer
+
+
 async def confirmed(title: str, explained: str, action: str, *, danger: bool = False, choices: dict[str, str] | None = None) -> str | None:
     """Asks before something that moves money or stops copying. Answers the choice (or "yes"), None when it was called off."""
     with ui.dialog() as dialog, box("dialog").props(f'role=alertdialog aria-label="{title}"'):
@@ -181,6 +189,5 @@ async def confirmed(title: str, explained: str, action: str, *, danger: bool = F
             ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
             said = lambda: dialog.submit(chosen.value if chosen else "yes")  # noqa: E731
             ui.button(action, on_click=said).props("color=negative" if danger else "color=primary")
-    answer = await dialog
-    dialog.delete()
+    answer = await answer_of(dialog)
     return str(answer) if answer else None

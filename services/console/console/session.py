@@ -63,6 +63,10 @@ class Who:
         found: Json = await self.call("POST", f"{path}/search", query | ({} if path.endswith("masters") else {"format": "objects"}))
         return found
 
+    async def text(self, path: str, params: Mapping[str, Any]) -> str:
+        """An answer of the client REST as it is. Raises ApiError."""
+        return await here().api.text(path, self.token, params)
+
     async def command(self, name: str, data: Json | None = None) -> Any:
         """A command of the manager API. Raises ApiError."""
         return await here().api.call("POST", f"/manager/{name}", self.token, data or {})

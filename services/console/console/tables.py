@@ -40,6 +40,7 @@ NOTHING = """
 <div class="empty full-width" role="status"><i class="q-icon material-icons empty-icon" aria-hidden="true">{}</i>
 <div class="empty-title">{}</div><div class="empty-hint">{}</div></div>
 """
+WIDE = frozenset({"reason", "mono"})
 RIGHT = frozenset({"num", "toned"})
 
 

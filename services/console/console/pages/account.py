@@ -4,7 +4,7 @@ from nicegui import ui
 
 from console import words
 from console.api import Json
-from console.parts import attempt, box, confirmed, heading
+from console.parts import answer_of, attempt, box, confirmed, heading
 from console.session import Who
 
 STOPPED = (
@@ -39,7 +39,6 @@ async def account_settings(who: Who, follower: Json) -> bool:
         with box("dialog-actions"):
             ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
             ui.button("Save", on_click=lambda: dialog.submit("save"))
-    answer = await dialog
+    answer = await answer_of(dialog)
     change = {"manual_trading_mode": manual.value, "max_master_count": int(most.value or 1), "enabled": int(enabled.value)}
-    dialog.delete()
     return answer == "save" and await attempt(who.call("PUT", f"/copytrade/follower/{follower['id']}", change), "Saved") is not None

@@ -47,6 +47,8 @@ class Copying:
         self.links: dict[int, Json] = {}
         self.names: dict[int, str] = {}
         self.followers: dict[int, Json] = {}
+        self.subscriptions: dict[int, int] = {}
+        """The master of each."""
         self.halted: set[str] = set()
         self.grid = Grid([])
         self.shown = "all"
@@ -81,6 +83,7 @@ class Copying:
         )
         self.grid = grid
         self.followers = {one["login"]: one for one in mine["followers"]}
+        self.subscriptions = {one["id"]: one["master_login"] for one in mine["subscriptions"]}
         self.accounts = {one["login"]: one for one in accounts["accounts"]}
         self.positions = {one["order"]: one for one in positions["rows"] if one["login"] in self.followers}
         self.links = {one["id"]: one for one in links["rows"] if one["follower_login"] in self.followers}
@@ -209,7 +212,7 @@ class Copying:
 
     def _position(self, one: Json) -> Json:
         currency = self.accounts.get(one["login"], {}).get("currency", "")
-        link = next((link for link in self.links.values() if link["follower_order"] == one["order"]), None)
+        followed = self.subscriptions.get(one["subscription_id"])
         symbol = one["symbol"]
         return {
             "order": one["order"],
@@ -222,7 +225,7 @@ class Copying:
             "profit": money(one["profit"], currency, signed=True),
             "profit_tone": tone(one["profit"]),
             "stops": f"{self.grid.price(symbol, one['sl'])} / {self.grid.price(symbol, one['tp'])}",
-            "source": self.name(link["master_login"]) if link else "a copy" if one["subscription_id"] else "own trade",
+            "source": self.name(followed) if followed else "an ended subscription" if one["subscription_id"] else "own trade",
             "time": when(one["open_time"]),
         }
 

@@ -5,7 +5,7 @@ from nicegui import ui
 from console import words
 from console.api import Json
 from console.figures import LOT, lots, price, when
-from console.parts import attempt, box, chip, heading
+from console.parts import answer_of, attempt, box, chip, heading
 from console.session import Who
 from console.tables import Column
 
@@ -76,5 +76,4 @@ async def explain(who: Who, row: Json) -> None:
             ui.label(f"Code: {found['reason']}").classes("muted small")
         with box("dialog-actions"):
             ui.button("Close", on_click=lambda: dialog.submit(None)).props("flat")
-    await dialog
-    dialog.delete()
+    await answer_of(dialog)

@@ -10,7 +10,7 @@ from console import fees, words
 from console.api import Json
 from console.figures import initials, money, percent, short, spark, tone
 from console.frame import frame
-from console.parts import Panel, box, empty, settled
+from console.parts import Panel, answer_of, box, empty, settled
 from console.session import Who, admitted
 
 PER_PAGE = 24
@@ -246,8 +246,7 @@ class Market:
                     "Show masters",
                     on_click=lambda: dialog.submit({key: field.value for key, field in fields.items()} | {"admits": admits.value}),
                 )
-        answer = await dialog
-        dialog.delete()
+        answer = await answer_of(dialog)
         if answer is not None:
             kind = answer.pop("admits", None)
             await self.set(filters={key: value for key, value in answer.items() if value is not None}, admits=kind)

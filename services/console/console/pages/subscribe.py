@@ -9,7 +9,7 @@ from console import forms, words
 from console.api import ApiError, Json
 from console.figures import lots, money, tone
 from console.forms import FLAGS, LIMITS, STOPS, VOLUME_FIELDS, FormError
-from console.parts import attempt, box, complain, confirmed, empty, heading, in_words
+from console.parts import answer_of, attempt, box, complain, confirmed, empty, heading, in_words
 from console.session import Who
 
 DEMO_ONLY, REAL_ONLY = 1, 0
@@ -287,8 +287,7 @@ async def subscribe(who: Who, master: Json, existing: Json | None = None, done: 
         return
     with ui.dialog() as dialog, box("dialog broad").props('role=dialog aria-label="Copy settings"'):
         state.draw(dialog)
-    answer = await dialog
-    dialog.delete()
+    answer = await answer_of(dialog)
     if answer != "saved":
         return
     ui.notify("Saved" if existing else f"You copy {master['strategy_name']} now", type="positive")
