@@ -38,7 +38,7 @@ from shared.store.work import Store
 from sqlalchemy.event import listen
 
 MASTER, PAYOUT, FOLLOWER, DEMO_FOLLOWER, OWN_FOLLOWER, EURO_ACCOUNT = 100001, 100001, 100002, 100003, 100004, 100005
-FOLLOWER_OF = {7: FOLLOWER, 8: DEMO_FOLLOWER, 9: OWN_FOLLOWER}
+FOLLOWER_OF = {7: FOLLOWER, 8: DEMO_FOLLOWER, 9: OWN_FOLLOWER, 10: 100_010, 11: 100_011}
 ZERO = Decimal(0)
 WRITTEN: TypeAdapter[Any] = TypeAdapter(rewards.RewardEvent)
 
