@@ -70,7 +70,7 @@ async def fill(store: Store, masters: int, followers: int) -> None:
         session = work.session
         symbol = ("EURUSD", 5, 100_000 * UNIT, "EUR", "USD", 100, 1, 1, 10**6, 110_000_000, 110_000_000)
         await tables.write_rows(session, tables.Symbol, [symbol])
-        await tables.write_rows(session, tables.Master, [(MASTER + n, n, 1, 1, 2, 0) for n in range(masters)])
+        await tables.write_rows(session, tables.Master, [(MASTER + n, n, 1, 1, 2, 0, "", -1, 0, 0) for n in range(masters)])
         await tables.write_rows(session, tables.Account, [account(MASTER + n) for n in range(masters)])
     one = stored(Subscription(id=1, master_login=1, follower_login=1, created_ms=1, volume_mode=2), deleted=0, rank=0)
     for n in range(masters):
