@@ -27,6 +27,8 @@ REASONS = {
     "MAX_POSITIONS": "the subscription already had as many copies open as it may",
     "MAX_MASTERS": "the follower copies as many masters as it may",
     "NO_SL": "the subscription copies only trades with a stop loss, and there was none",
+    "MASTER_CLOSED": "the master had closed it already",
+    "ALREADY_COPIED": "the follower has, or had, a copy of it by a subscription that has ended",
     "TOO_OLD": "the trade was older than the subscription allows",
     "PRICE_MOVED": "the price had moved further than the subscription allows",
     "STALE_EQUITY": "the follower's equity was told too long ago to size on",

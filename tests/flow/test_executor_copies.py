@@ -232,6 +232,62 @@ async def test_a_subscription_that_arrives_after_a_trade_of_its_time_copies_it(t
         assert [event.master_order for event in await w.orders(OpenCopies)] == [12, 11]
 
 
+async def test_a_trade_that_is_over_before_its_subscription_is_read_leaves_a_skip(tmp_path: Path) -> None:
+    """12 is the subscription's, and closed when that is read: a skip with its reason. 11 was before it. 13 is open and copied."""
+    async with world(tmp_path) as w:
+        await w.ready()
+        await w.open(11, opened_ms=NOW)
+        for order in (12, 13):
+            await w.open(order, opened_ms=NOW + 10_000)
+        for order in (11, 12):
+            await w.reduce(order, 100, 0)
+        late = subscription(1, ANNA, created_ms=NOW + 5_000)
+        await w.configured(SubscriptionSaved(subscription=late))
+        await w.configured(SubscriptionSaved(subscription=late.model_copy(update={"version": 2})))
+        assert await w.links(11) == {}
+        skip = (await w.links(12))[1]
+        assert (skip.phase, skip.reason, skip.volume, skip.master_volume_now) == ("skipped", "MASTER_CLOSED", 0, 0)
+        assert (await w.links(13))[1].phase == "open"
+        assert [event.master_order for event in await w.orders(OpenCopies)] == [13]
+        assert len([row for event in await w.link_events() for row in event.rows if event.master_order == 12]) == 1
+
+
+@pytest.mark.parametrize(("policy", "phase", "sent"), [("copy", "closed", 1), ("skip", "skipped", 0)])
+async def test_a_trade_that_was_opened_and_closed_while_nobody_read(tmp_path: Path, policy: str, phase: str, sent: int) -> None:
+    """Both are read at once after a pause. Copied late, or left out with the reason, as it is set; 12, which is open still, is copied."""
+    async with world(tmp_path, closed_meanwhile=policy) as w:
+        await w.ready(subscription(1, ANNA))
+        closing = trades.ClosedRow(
+            11, 1, MASTER, "EURUSD", "buy", 100, 100, 0, D("1.1"), D("1.1"), D(0), D(0), D(0), trades.REASON_CLIENT, "", "", 0, w.now
+        )  # fmt: skip
+        for event in (opened(11), opened(12), trades.PositionsClosed.of([closing])):
+            async with w.gateway.work() as work:
+                work.emit(trades.TOPIC, event)
+        await w.loop.settle()
+        link = (await w.links(11))[1]
+        assert (link.phase, link.reason) == (phase, "MASTER_CLOSED")
+        assert len([event for event in await w.orders(OpenCopies) if event.master_order == 11]) == sent
+        assert ((await w.links(12))[1].phase, w.open_volume(ANNA)) == ("open", 100)
+
+
+@pytest.mark.parametrize("policy", ["detach", "close"])
+async def test_who_comes_back_does_not_get_the_same_position_again(tmp_path: Path, policy: str) -> None:
+    """Anna left with her copy of 11 (or had it closed) and subscribes anew, existing positions included: 11 is a skip, 12, which she never
+    had, is copied; Ben, who is new, gets both."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, symbols_mode=2, symbols="GBPUSD"))
+        await w.open(11)
+        await w.open(12, symbol="GBPUSD")
+        await w.configured(SubscriptionDeleted(subscription=subscription(1, ANNA), close_policy=policy))
+        again, new = subscription(2, ANNA, created_ms=w.now + 1), subscription(3, BEN, created_ms=w.now + 1)
+        await w.configured(*(SubscriptionSaved(subscription=one, copy_existing=True) for one in (again, new)))
+        assert [(await w.links(11))[n].reason for n in (2, 3)] == ["ALREADY_COPIED", ""]
+        assert {(await w.links(12))[n].phase for n in (2, 3)} == {"open"}
+        assert (w.open_volume(ANNA), w.open_volume(BEN)) == (200 if policy == "detach" else 100, 200)
+        await w.configured(SubscriptionSaved(subscription=again.model_copy(update={"version": 2}), copy_existing=True))
+        assert (await w.links(11))[2].reason == "ALREADY_COPIED"
+
+
 async def test_copy_existing_takes_what_was_skipped_but_nothing_twice(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.ready(subscription(1, ANNA, symbols_mode=1, symbols="GBPUSD"))

@@ -17,7 +17,7 @@ from executor.terms import HALTED, REDUCE_ONLY, RISK_LIMIT, Policy, Rules, Signa
 REASONS = (
     "", limits.DISABLED, limits.PAUSED, limits.CLOSE_ONLY, limits.PAST_DUE, limits.MASTER_DISABLED, limits.ACCOUNT_UNKNOWN,
     limits.FOLLOWER_DISABLED, limits.MODE_NOT_ALLOWED, HALTED, REDUCE_ONLY, limits.STOPPED, limits.SYMBOL_FILTERED, limits.SYMBOL_UNKNOWN,
-    limits.NOT_LED, config_rules.MARGIN_FILTERED,
+    limits.NOT_LED, config_rules.MARGIN_FILTERED, limits.MASTER_CLOSED, limits.ALREADY_COPIED,
     limits.MAX_POSITIONS, limits.MAX_MASTERS, limits.NO_SL, limits.TOO_OLD, limits.PRICE_MOVED, sizing.MASTER_EQUITY_INVALID,
     sizing.FOLLOWER_EQUITY_INVALID, sizing.STALE_EQUITY, sizing.FX_RATE_UNKNOWN, sizing.BELOW_MIN, sizing.BELOW_MIN_RISK,
     config_rules.MAX_INVEST, config_rules.DAILY_MAX, limits.MARGIN,
@@ -71,6 +71,7 @@ def standings(columns: Integers, accounts: Integers) -> Integers:
     made[:, T["balance"]] = accounts[:, A["balance"]] - reward
     for name in ("copies", "rank", "stopped", "past_due", "bound", "spent"):
         made[:, T[name]] = columns[:, S[name]]
+    made[:, T["had"]] = 0
     return made
 
 
@@ -161,6 +162,8 @@ def _gates(
         (standing[:, T["known"]] == 0, limits.ACCOUNT_UNKNOWN),
         (standing[:, T["enabled"]] == 0, limits.FOLLOWER_DISABLED),
         (kind, limits.MODE_NOT_ALLOWED),
+        (bool(signal.closed), limits.MASTER_CLOSED),
+        (standing[:, T["had"]] != 0, limits.ALREADY_COPIED),
         ((halted == 1) | terms_halted | (signal.halted == HALTED), HALTED),
         ((halted != 0) | terms_reduce | (signal.halted != ""), REDUCE_ONLY),
         (standing[:, T["stopped"]] != 0, limits.STOPPED),

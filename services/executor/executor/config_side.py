@@ -110,6 +110,9 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
     for position in await desk.positions_of(subscription.master_login):
         if event.copy_existing or position.opened_ms >= subscription.created_ms:
             await fan_out(desk, work, position, new=False, asked=event.copy_existing, only=subscription.id)
+    if not known:
+        for position in await desk.closed_since(subscription.master_login, subscription.created_ms):
+            await fan_out(desk, work, position, new=False, only=subscription.id, closed=True)
 
 
 async def subscription_deleted(desk: Desk, out: Outgoing, subscription: Subscription, close: bool) -> None:

@@ -282,6 +282,14 @@ class Desk:
         rows = await read_rows(self.session, Position, own.c.login == login, own.c.volume > 0, order_by=own.c.order)
         return [self.memory.positions.setdefault(row[0], PositionRecord(*row)) for row in rows]
 
+    async def closed_since(self, login: int, since_ms: int) -> list[PositionRecord]:
+        """An account's positions and pending orders that were opened since then and are closed by now, oldest first."""
+        await self.write()
+        own = table(Position)
+        where = (own.c.login == login, own.c.volume == 0, own.c.opened_ms >= since_ms)
+        rows = await read_rows(self.session, Position, *where, order_by=own.c.order)
+        return [self.memory.positions.setdefault(row[0], PositionRecord(*row)) for row in rows]
+
     async def fan(self, master_order: int) -> Fan:
         """All links of a master order."""
         fan = self.memory.fans.get(master_order)

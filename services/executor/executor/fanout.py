@@ -23,10 +23,13 @@ FEW = 12
 """Fewer followers than this are decided one by one: setting up columns would take longer."""
 
 
-async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool, asked: bool = False, only: int = 0) -> None:
+async def fan_out(
+    desk: Desk, work: Work, position: PositionRecord, *, new: bool, asked: bool = False, only: int = 0, closed: bool = False
+) -> None:
     """Decides on a master's position or pending order for its subscriptions (or for `only` one), and sends what follows.
 
     `new`: nobody can have a link to it yet. `asked`: the follower asked for existing positions, also for those that were skipped.
+    `closed`: the master is known to have closed it, so that it is a skip for everybody.
     """
     columns = await desk.columns(position.login)
     if not len(columns):
@@ -36,16 +39,25 @@ async def fan_out(desk: Desk, work: Work, position: PositionRecord, *, new: bool
     places = eligible(columns, position, fan, asked=asked, only=only)
     if not len(places):
         return
-    signal = await signal_of(desk, position, asked=asked)
+    signal = await signal_of(desk, position, asked=asked, closed=closed)
     table = await terms_of(desk, position.symbol, columns, places, position.login)
     if len(places) < FEW:
-        _few(desk, work, position, fan, signal, table, columns, places)
+        had = await had_by_another(desk, fan, only) if only else frozenset()
+        _few(desk, work, position, fan, signal, table, columns, places, had)
     else:
         _many(desk, work, position, signal, table, columns, places)
 
 
 def _few(
-    desk: Desk, work: Work, position: PositionRecord, fan: Fan, signal: Signal, table: Table, columns: Columns, places: Places
+    desk: Desk,
+    work: Work,
+    position: PositionRecord,
+    fan: Fan,
+    signal: Signal,
+    table: Table,
+    columns: Columns,
+    places: Places,
+    had: frozenset[int],
 ) -> None:
     """By the plain rule, one after the other; each link has a row of its own at once."""
     lists = desk.memory.lists_with(signal.symbol)
@@ -53,10 +65,11 @@ def _few(
     which, out, made = table.which.tolist(), Outgoing(), []
     for n, place in enumerate(places.tolist()):
         terms, rules, stands = table.terms[which[n]], columns.rules(place, lists), Standing._make(standing[n])
+        login = int(columns.data[place, S["follower_login"]])
+        stands = stands._replace(had=int(login in had))
         decision = decide(signal, terms, rules, stands, desk.policy)
         made.append((rules, stands, decision))
         known = fan.get(rules.subscription)
-        login = int(columns.data[place, S["follower_login"]])
         link = link_of(position, decision, known.id if known else desk.take_links(1), rules.subscription, login, terms.symbol, desk.now)
         desk.add_link(link)
         out.tell(link, position.symbol)
@@ -99,7 +112,7 @@ def link_of(position: PositionRecord, decision: Decision, number: int, subscript
             "side": decision.side,
             "volume": decision.volume,
             "target": decision.volume,
-            "master_volume": position.volume,
+            "master_volume": position.volume or position.initial,
             "master_now": position.volume,
             "want_sl": decision.sl,
             "want_tp": decision.tp,
@@ -168,7 +181,18 @@ def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: boo
     return np.flatnonzero(chosen)
 
 
-async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool) -> Signal:
+HELD = frozenset({links.OPENING, links.OPEN, links.CLOSING, links.CLOSED, links.DETACHED})
+"""Phases of a link whose position the follower has, or had."""
+
+
+async def had_by_another(desk: Desk, fan: Fan, only: int) -> frozenset[int]:
+    """The followers who have, or had, a copy by another subscription than this one, which has ended: what they closed, or took with
+    them when they left, is not opened again because they come back."""
+    others = [link for link in fan.values() if link.subscription != only and link.phase in HELD]
+    return frozenset([link.follower_login for link in others if await desk.subscription(link.master_login, link.subscription) is None])
+
+
+async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool, closed: bool = False) -> Signal:
     """The signal of a master's position as it stands now."""
     master = desk.master_enabled(position.login)
     leads = (master.lead_symbols, master.lead_margin_type, master.unlead_from_ms, master.unlead_to_ms)
@@ -181,7 +205,7 @@ async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool) -> Sig
         login=position.login,
         symbol=position.symbol,
         side=position.side,
-        volume=position.volume,
+        volume=position.volume or position.initial,
         price=position.price,
         sl=position.sl,
         tp=position.tp,
@@ -197,6 +221,7 @@ async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool) -> Sig
         leverage=max(1, leverage),
         margin_type=position.margin_type,
         led=int(config_rules.led(position.symbol, position.margin_type, position.opened_ms, *leads)),
+        closed=int(closed),
     )
 
 

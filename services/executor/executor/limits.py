@@ -14,6 +14,7 @@ MASTER_DISABLED, FOLLOWER_DISABLED, MODE_NOT_ALLOWED = "MASTER_DISABLED", "FOLLO
 ACCOUNT_UNKNOWN, STOPPED, SYMBOL_FILTERED, SYMBOL_UNKNOWN = "ACCOUNT_UNKNOWN", "STOPPED", "SYMBOL_FILTERED", "SYMBOL_UNKNOWN"
 MAX_POSITIONS, MAX_MASTERS, NO_SL, TOO_OLD = "MAX_POSITIONS", "MAX_MASTERS", "NO_SL", "TOO_OLD"
 PRICE_MOVED, MARGIN, NOT_LED = "PRICE_MOVED", "MARGIN", "NOT_LED"
+MASTER_CLOSED, ALREADY_COPIED = "MASTER_CLOSED", "ALREADY_COPIED"
 
 SAFETY = Fraction(98, 100)
 """The part of the available margin that a copy may take, beyond what slippage can cost."""
@@ -23,6 +24,8 @@ def gate(signal: Signal, terms: Terms, rules: Rules, standing: Standing, sl: int
     """The first limit that refuses this opening, looked at in this order; empty when none does. `sl` is the copy's stop loss."""
     return (
         _status(signal, rules, standing)
+        or (MASTER_CLOSED if signal.closed else "")
+        or (ALREADY_COPIED if standing.had else "")
         or _halt(signal, terms, standing)
         or _symbol(signal, terms, rules)
         or _counts(rules, standing)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from prometheus_client import Counter
 from shared.contracts.config import CopyMode, ManualTradingMode
-from shared.contracts.trades import REASON_COPY, ChangedRow, ClosedRow, OpenedRow
+from shared.contracts.trades import REASON_COPY, ChangedRow, ClosedRow, OpenedRow, PositionsClosed
 from shared.ids import is_copy
 from shared.store.work import Work
 
@@ -66,9 +66,16 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
     if forbidden(desk, row) and desk.settings.forbidden_trades == "close":
         out.close_forbidden(row)
         return
-    await fan_out(desk, work, position, new=known is None)
+    ahead = desk.settings.closed_meanwhile == "skip" and row.order in closed_ahead(work)
+    await fan_out(desk, work, position, new=known is None, closed=ahead)
     if known is not None:
         await on_filled(desk, out, position)
+
+
+def closed_ahead(work: Work) -> frozenset[int]:
+    """The positions that are closed within the entries that are handled together; those before are known as such."""
+    closed = (event.rows for batch in work.handled for event in batch.events if isinstance(event, PositionsClosed))
+    return frozenset(row.order for rows in closed for row in rows)
 
 
 def forbidden(desk: Desk, row: OpenedRow) -> bool:

@@ -27,6 +27,9 @@ class ExecutorSettings(ShardedSettings):
     """What becomes of a pending copy when only one side's order was filled."""
     reconcile_every_ms: int = Field(default=60_000, ge=0)
     """How often accounts with copies are compared with the venue; 0: only at the start and on request."""
+    closed_meanwhile: Literal["copy", "skip"] = "copy"
+    """A trade that its master has closed by the time that its opening is read (after a pause, both are read at once): `copy` opens and
+    closes it late, `skip` leaves a skip (MASTER_CLOSED)."""
     repair_orphans: Literal["report", "close", "adopt"] = "adopt"
     """A copied position on the venue whose link is not open: `adopt` takes it up again where the link is unsettled, closes it where it is
     settled; `close` closes it; `report` only tells."""

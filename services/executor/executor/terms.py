@@ -18,6 +18,7 @@ class Signal(NamedTuple):
     venue, the master or the symbol: empty, HALTED or REDUCE_ONLY. `asked` 1: a follower asked for the master's existing positions, which
     are older than any age limit. `pending` 1: a pending order, which names its own price. `now` is when the decision is made. `leverage` is
     the master's for this order, `margin_type` 0 cross or 1 isolated; `led` 0: the master does not lead orders like this one now.
+    `closed` 1: the master is known to have closed it already.
     """
 
     order: int
@@ -40,6 +41,7 @@ class Signal(NamedTuple):
     leverage: int = 1
     margin_type: int = 0
     led: int = 1
+    closed: int = 0
 
 
 class Terms(NamedTuple):
@@ -114,7 +116,8 @@ class Standing(NamedTuple):
     `known` 0: no such account was seen. `equity` and `balance` without credit and reward credit. `copies` are the subscription's links
     that are active, in flight or unknown; `rank` is how many of the follower's active subscriptions are older than this one. `halted` 1
     is a halt, 2 reduce-only; `stopped` 1 a stop for losses that nobody has resumed; `past_due` 1 an unpaid prepaid fee. `bound` is the
-    margin that the subscription's open copies bind, `spent` what those of today were opened with (follow configs alone).
+    margin that the subscription's open copies bind, `spent` what those of today were opened with (follow configs alone). `had` 1: the
+    follower has, or had, a copy of this very order by another subscription, which has ended.
     """
 
     known: int
@@ -134,6 +137,7 @@ class Standing(NamedTuple):
     past_due: int = 0
     bound: int = 0
     spent: int = 0
+    had: int = 0
 
 
 class Policy(NamedTuple):
