@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from shared.bus.reader import Received
 from shared.contracts import links as link_contract
-from shared.store.outbox import bury
+from shared.store.outbox import Report, bury
 
 from tests.api.told import link, links
-from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, PERFORMANCE, World, open_world
+from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, PERFORMANCE, World, open_world
 
 pytestmark = pytest.mark.anyio
 MNG = "SESSION_MANAGER"
@@ -265,3 +265,24 @@ async def test_tls(tmp_path: Path) -> None:
         client = LineClient(reader, writer, world.token(auth.MANAGER, "ops"))
         assert (await client.ask("MngGetCopyMastersByFilter"))["status"] == 200
         writer.close()
+
+
+async def test_topics_say_how_far_each_reader_is_and_that_nobody_knows(world: World) -> None:
+    assert (await world.call("SESSION_READ_ONLY", "POST", "/manager/MngGetTopics")).json()["error"] == "UNAVAILABLE", "no bus here"
+
+    async def places() -> dict[str, tuple[int, dict[str, Report]]]:
+        return {"trade.push": (120, {"stats": Report(100, NOW_MS), "executor": Report(120, NOW_MS)})}
+
+    world.context.reader_places = places
+    answer = await world.good("SESSION_READ_ONLY", "POST", "/manager/MngGetTopics")
+    assert answer["structure"] == ["stream", "last", "reader", "place", "lag", "reported_time"]
+    assert answer["rows"] == [
+        ["trade.push", 120, "executor", 120, 0, NOW_MS // 1000],
+        ["trade.push", 120, "stats", 100, 20, NOW_MS // 1000],
+    ]
+
+    async def away() -> dict[str, tuple[int, dict[str, Report]]]:
+        raise ConnectionError("Redis does not answer")
+
+    world.context.reader_places = away
+    assert (await world.call(MNG, "POST", "/manager/MngGetTopics")).status_code == 503

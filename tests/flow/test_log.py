@@ -415,6 +415,8 @@ async def test_places_and_lag_are_reported(world: LogWorld) -> None:
         await until(lambda: _reported(wire, {"reader": 3}))
     await until(lambda: _saved_report(writer, {"reader": 3}))
     assert reader.bus.lag() == {NOTES: 0}
+    last, reports = (await writer.bus.standings())[NOTES]
+    assert (last, reports["reader"].number) == (3, 3)
 
 
 async def test_a_failed_transaction_leaves_neither_state_nor_number_nor_place(either_world: LogWorld) -> None:

@@ -17,8 +17,9 @@ from api.settings import Settings
 def main() -> None:
     settings = Settings()
 
-    async def build(store: Store, _bus: Bus) -> Parts:
+    async def build(store: Store, bus: Bus) -> Parts:
         context = Context(store, settings)
+        context.reader_places = bus.standings
         if settings.former_secrets:
             await turnover.renew(store, context.vault)
         pushes = Pushes(store)

@@ -13,7 +13,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from shared.clock import seconds
 from shared.contracts.stats import PriceRow
-from shared.store.outbox import upsert
+from shared.store.outbox import Report, upsert
 from shared.store.work import Store, Work
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -32,6 +32,7 @@ KEY_MAX_LENGTH = 255
 PRUNE_EVERY_S = 600
 
 Operation = Callable[[Change], Awaitable[Json]]
+ReaderPlaces = Callable[[], Awaitable[dict[str, tuple[int, dict[str, Report]]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Context:
         self.secret = settings.secret.get_secret_value()
         self.vault = Vault(self.secret, settings.former_secrets)
         self.prices: dict[str, PriceRow] = {}
+        self.reader_places: ReaderPlaces | None = None
+        """How far the readers of each stream are; None in a process without a bus."""
         self.hub = news.Hub(store, settings.events_streams_max, settings.events_streams_total)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._rate = parse(settings.rate_limit)

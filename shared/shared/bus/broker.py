@@ -29,6 +29,7 @@ log = structlog.get_logger()
 FIELD = "batch"
 CONTROL = "control"
 CONTROL_LENGTH = 1000
+POSITIONS = "positions:"
 REPORTED_AT = ":ms"
 BLOCK_MS = 1000
 GAP_PAUSE_S = 0.1
@@ -103,10 +104,10 @@ class RedisWire:
         await self._client.xtrim(stream, minid=f"{upto + 1}-0", approximate=True)
 
     async def report(self, stream: str, reader: str, report: Report) -> None:
-        await self._client.hset(f"positions:{stream}", mapping={reader: report.number, f"{reader}{REPORTED_AT}": report.reported_ms})
+        await self._client.hset(f"{POSITIONS}{stream}", mapping={reader: report.number, f"{reader}{REPORTED_AT}": report.reported_ms})
 
     async def reported(self, stream: str) -> dict[str, Report]:
-        found: dict[bytes, bytes] = await self._client.hgetall(f"positions:{stream}")
+        found: dict[bytes, bytes] = await self._client.hgetall(f"{POSITIONS}{stream}")
         figures = {name.decode(): int(value) for name, value in found.items() if value.isdigit()}
         readers = [name for name in figures if not name.endswith(REPORTED_AT)]
         return {reader: Report(figures[reader], figures.get(f"{reader}{REPORTED_AT}", 0)) for reader in readers}
@@ -153,6 +154,15 @@ class Bus:
     async def ping(self) -> str:
         """Empty when Redis answers; raises whatever went wrong otherwise."""
         return "" if await self._client.ping() else "redis does not answer"
+
+    async def standings(self) -> dict[str, tuple[int, dict[str, Report]]]:
+        """Every stream that somebody reads: its last number, and how far each reader says it is. Raises ConnectionError."""
+        try:
+            keys = [key.decode() async for key in self._client.scan_iter(match=f"{POSITIONS}*", count=1000)]
+            names = sorted(key.removeprefix(POSITIONS) for key in keys)
+            return {name: (await self.wire.last(name), await self.wire.reported(name)) for name in names}
+        except (RedisError, OSError, AttributeError) as fault:  # AttributeError: not connected yet
+            raise ConnectionError("Redis does not answer") from fault
 
     def read(self, reader: Reader, max_records: int) -> None:
         """Subscribes a reader to its stream, from its own place on."""

@@ -30,7 +30,7 @@ from api.bodies import (
 from api.commands import customers, followers, halts, keys, masters, policies, subscriptions
 from api.commands.change import Change
 from api.context import Asked, Context
-from api.manager import letters
+from api.manager import letters, topics
 from api.read_models import Account, Accrual, TradeLink
 from api.store import ApiKey, Audit, Customer, Follower, Halt, Master, RewardPolicy, Subscription
 from api.tables import Base
@@ -224,6 +224,10 @@ _ALL = (
     Command(
         *("MngGetDeadLettersByFilter", TableFilter, ADMINS, "What this service could not handle, and why.", _dead_letters),
         structure=letters.STRUCTURE,
+    ),
+    Command(
+        *("MngGetTopics", topics.Nothing, READERS, "How far each service has read each topic.", topics.listed),
+        structure=topics.STRUCTURE,
     ),
     _table("MngGetAuditByFilter", Audit, AUDIT, "Who changed what, before and after (JSON).", ADMINS),
 )
