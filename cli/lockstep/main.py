@@ -160,7 +160,8 @@ def migrate_stores(
         versions = [(store, *store.versions()) for store in chosen]
         behind = any(has != wants for _, has, wants in versions)
     else:
-        home_of(home).prepare()
+        if not database_url:
+            home_of(home).prepare()
         versions, behind = list(upgraded(chosen)), False
     if as_json:
         first, second = ("has", "wants") if check else ("had", "has")
@@ -175,15 +176,24 @@ def migrate_stores(
 def doctor_command(
     home: HomeOption = DEFAULT_HOME,
     port_base: Annotated[int | None, typer.Option(min=1024, max=HIGHEST_BASE, help="Look whether this one could be used.")] = None,
+    service: ServiceOption = None,
+    database_url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is wrong with a set-up and how to mend it. Exit code 1 when something keeps it from working.
 
-    Example: lockstep doctor --home /tmp/try
-    """
-    from lockstep.doctor import Level, findings
+    With --service and --database-url: one store elsewhere, on Postgres or SQLite.
 
-    found = asyncio.run(findings(home_of(home), None if port_base is None else Stack(port_base)))
+    Example: lockstep doctor --service executor --database-url postgresql://lockstep_executor:PASSWORD@db/lockstep_executor
+    """
+    from lockstep.doctor import findings, store_findings
+    from lockstep.finding import Level
+    from lockstep.stores import stores
+
+    if database_url:
+        found = asyncio.run(store_findings(stores(home_of(home), service, database_url)[0]))
+    else:
+        found = asyncio.run(findings(home_of(home), None if port_base is None else Stack(port_base)))
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
     for finding in found if not as_json else ():
