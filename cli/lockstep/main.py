@@ -14,8 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from lockstep import letters
-from lockstep.options import HomeOption, JsonOption, ServiceOption, UrlOption, home_of
-from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, Stack, StackError
+from lockstep.options import HomeOption, JsonOption, ServiceOption, ShardsOption, UrlOption, home_of
+from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, MOST_SHARDS, Stack, StackError
+from lockstep.stores import sharded
 
 
 class _Commands(TyperGroup):
@@ -51,6 +52,8 @@ def up(
     clock_offset: Annotated[float, typer.Option(help="Seconds that the services' clock is ahead of the machine's.")] = 0,
     speed: Annotated[float, typer.Option(min=1, help="How much faster than it was the demo's recording is replayed.")] = DEFAULT_SPEED,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    executor_shards: ShardsOption = None,
+    rewards_shards: ShardsOption = None,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C, starting again whatever dies.
 
@@ -60,8 +63,35 @@ def up(
     """
     from lockstep.up import up as run_up
 
-    wanted = Stack(port_base, clock_offset, speed if demo else 0, log_level, demo)
-    asyncio.run(run_up(home_of(home), wanted, demo))
+    where = home_of(home)
+    shards = sharded(where, executor_shards, rewards_shards)
+    asyncio.run(run_up(where, Stack(port_base, clock_offset, speed if demo else 0, log_level, demo, *shards), demo))
+
+
+@app.command("reshard")
+def reshard_command(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="executor or rewards.")],
+    shards: Annotated[int | None, typer.Option(min=1, max=MOST_SHARDS, help="How many shards the home's service shall have.")] = None,
+    source: Annotated[list[str] | None, typer.Option("--from", metavar="URL", help="A store of today, the first shard's first.")] = None,
+    target: Annotated[list[str] | None, typer.Option("--to", metavar="URL", help="A new, empty store, the first shard's first.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Move the followers of a service that can be split into another number of shards, with the whole stack stopped.
+
+    New stores are written and take the place of the old ones when they are whole; in a home, the old ones are kept as *.before-reshard.
+    All shards have to have read equally far: stop the gateway and the api first, then the shards when their lag is 0. Stores elsewhere are
+    named by URL; `--to` may name more than there are shards today, or fewer.
+
+    Example: lockstep reshard executor --shards 2 --home /tmp/try
+    """
+    from lockstep.reshard import moved
+
+    done = moved(service, home_of(home), shards, source or [], target or [])
+    if as_json:
+        print(json.dumps(asdict(done), indent=2))
+    else:
+        print(f"{service}: {done.before} -> {done.after} shards; followers of each: {', '.join(map(str, done.followers))}")
 
 
 @app.command("demo")
@@ -165,9 +195,9 @@ def migrate_stores(
         versions, behind = list(upgraded(chosen)), False
     if as_json:
         first, second = ("has", "wants") if check else ("had", "has")
-        print(json.dumps([{"service": store.service, first: before, second: after} for store, before, after in versions], indent=2))
+        print(json.dumps([{"service": store.name, first: before, second: after} for store, before, after in versions], indent=2))
     for store, before, after in versions if not as_json else ():
-        print(f"{store.service}: {before or 'no store'}" + (f" -> {after}" if before != after else ", up to date"))
+        print(f"{store.name}: {before or 'no store'}" + (f" -> {after}" if before != after else ", up to date"))
     if behind:
         raise typer.Exit(1)
 
@@ -239,8 +269,7 @@ def replay_command(
     from lockstep.operate import replay
     from lockstep.stores import stores
 
-    [store] = stores(home_of(home), "executor", database_url)
-    done = replay(store, since, until, home_of(home).stack().clock_offset)
+    done = replay(stores(home_of(home), "executor", database_url), since, until, home_of(home).stack().clock_offset)
     if as_json:
         print(json.dumps({"decisions": done.decisions, "differences": [each._asdict() for each in done.differences]}, indent=2))
     for one in done.differences if not as_json else ():
@@ -281,10 +310,11 @@ def verify_command(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False)
     from lockstep.stores import stores
     from lockstep.verify import verified
 
-    by_service = {store.service: store for store in stores(home_of(home)) if store.exists()}
-    if not {"rewards", "gateway"} <= by_service.keys():
+    there = [store for store in stores(home_of(home)) if store.exists()]
+    rewards, gateway = ([store for store in there if store.service == service] for service in ("rewards", "gateway"))
+    if not rewards or not gateway:
         raise StackError(f"there are no stores in {home_of(home).path}: start the stack once, or give --home")
-    found = asyncio.run(verified(by_service["rewards"], by_service["gateway"]))
+    found = asyncio.run(verified(rewards, gateway[0]))
     if as_json:
         print(json.dumps(found._asdict(), indent=2))
     else:

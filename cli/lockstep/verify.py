@@ -1,5 +1,7 @@
 """`lockstep verify`: whether what the rewards service claims is true, by itself and against the venue's own record."""
 
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -27,16 +29,17 @@ class _Done(NamedTuple):
     amount: Decimal
 
 
-async def verified(rewards: ServiceStore, gateway: ServiceStore) -> Verified:
-    """Recomputes the journal and the accruals, then looks for each settled balance operation on the venue: there, once, and as claimed.
+async def verified(rewards: Sequence[ServiceStore], gateway: ServiceStore) -> Verified:
+    """Recomputes journals and accruals of all shards, then looks for each settled balance operation on the venue: once, and as claimed.
 
     The rewards' store is read first: of a running stack, the venue has carried out by then whatever is claimed.
     """
-    async with rewards.session() as session:
-        own = await verify(session)
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(store.session()) for store in rewards]
+        own = await verify(*sessions)
         if own is not None:
             return Verified(0, str(own))
-        claimed = [operation async for operation in operations(session)]
+        claimed = [operation for session in sessions async for operation in operations(session)]
     done: dict[str, _Done] = {}
     async with gateway.session() as session:
         columns = (OPERATION.c.client_id, OPERATION.c.id, OPERATION.c.login, OPERATION.c.operation, OPERATION.c.amount)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from executor import store
+from executor import shards, store
 from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
 from executor.timers import ring
@@ -65,7 +65,10 @@ class Shards(World):
             ),
         )
         await self.configured(
-            *(config.SubscriptionSaved(subscription=subscription(number, login, **settings(login))) for number, login in enumerate(FOLLOWERS, 1))
+            *(
+                config.SubscriptionSaved(subscription=subscription(number, login, **settings(login)))
+                for number, login in enumerate(FOLLOWERS, 1)
+            )
         )
 
     async def course(self, draw: random.Random, steps: int, first_order: int) -> None:
@@ -79,7 +82,9 @@ class Shards(World):
                 case 0 | 1 | 2:
                     order, volume = first_order + step, draw.choice((1, 7, 100, 333))
                     live[order] = [volume, volume]
-                    await self.open(order, volume, equity=Decimal(draw.randint(3000, 20000)), balance=Decimal(9000), side=draw.choice(("buy", "sell")))
+                    await self.open(
+                        order, volume, equity=Decimal(draw.randint(3000, 20000)), balance=Decimal(9000), side=draw.choice(("buy", "sell"))
+                    )
                 case 3 | 4 if order and live[order][1] > 1:
                     closed = draw.randint(1, live[order][1] - 1)
                     live[order][1] -= closed
@@ -114,21 +119,23 @@ class Shards(World):
 
     async def table(self) -> list[tuple[Any, ...]]:
         """All links, without what may differ."""
-        names = store.columns_of(store.Link)
-        found = []
-        for own, _ in self.executors:
-            async with own.read() as session:
-                rows = await store.links_of(session)
-            found += [tuple(value for name, value in zip(names, row, strict=True) if name not in SAME) for row in rows]
-        return sorted(found)
+        names = [name for name in store.columns_of(store.Link) if name not in SAME]
+        return sorted(tuple(row[name] for name in names) for row in await self.rows())
 
     async def ids(self) -> list[int]:
         """The ids of all links."""
-        return [row[0] for own, _ in self.executors for row in await self._links(own)]
+        return [row["id"] for row in await self.rows()]
 
-    async def _links(self, own: Store) -> list[tuple[Any, ...]]:
-        async with own.read() as session:
-            return await store.links_of(session)
+    async def rows(self, number: int = 0) -> list[dict[str, Any]]:
+        """All links of a shard, or of all of them (0), also those that are stored in a fan-out's row."""
+        names = store.columns_of(store.Link)
+        found = []
+        for own, _ in self.executors[number - 1 : number] if number else self.executors:
+            async with own.read() as session:
+                found += [dict(zip(names, row, strict=True)) for row in await store.links_of(session)]
+                async for _, some in shards.folded(session):
+                    found += some
+        return found
 
     def held_volumes(self) -> dict[str, int]:
         """What each copy holds on the venue, by client order id."""

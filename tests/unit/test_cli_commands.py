@@ -204,15 +204,16 @@ def test_the_doctor_sees_dead_letters_and_a_store_that_cannot_be_read(home: Home
 
 def test_a_store_behind_the_code_is_found_and_brought_up_to_date(home: Home) -> None:
     code, output = run(home, "migrate", "--check", "--service", "executor")
-    assert (code, output) == (1, "executor: no store -> 0001\n")
+    head = output.removeprefix("executor: no store -> ").strip()
+    assert (code, head.isdigit()) == (1, True)
     assert not (home.path / "executor.db").exists(), "a check changes nothing"
     assert run(home, "migrate", "--service", "executor")[0] == 0
-    assert run(home, "migrate", "--check", "--service", "executor") == (0, "executor: 0001, up to date\n")
+    assert run(home, "migrate", "--check", "--service", "executor") == (0, f"executor: {head}, up to date\n")
     with sqlite3.connect(home.path / "executor.db") as store:
         store.execute("UPDATE alembic_version SET version_num = '0000'")
     code, found = doctor(home)
     assert code == 1
-    assert found["executor's store"][0]["text"] == "has version 0000, the code wants 0001"
+    assert found["executor's store"][0]["text"] == f"has version 0000, the code wants {head}"
 
 
 def test_a_store_from_the_future_is_a_moved_clock(home: Home) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from shared.contracts.config import ManualTradingMode
+from shared.shards import numbered
 from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,7 +27,6 @@ from executor.store import Account, FanOut, Follower, Guard, Halt, Link, Master,
 
 LINKS_KEPT = 100_000
 POSITIONS_KEPT = 100_000
-LINK_SERIES = "link"
 ALLOW_ALL = int(ManualTradingMode.ALLOW_ALL)
 
 Fan = dict[int, LinkRecord]
@@ -124,6 +124,7 @@ class Desk:
         self.settings = settings
         self.policy = settings.policy()
         self.owns = settings.part.owns
+        self._link_series = numbered("link", settings.part.number)
         self.memory = Memory(Market(settings.symbol_map))
         self._late_prices: dict[str, tuple[int, int]] = {}
         self._pending = Pending()
@@ -176,7 +177,7 @@ class Desk:
         for row in await read_rows(session, Guard):
             guard = GuardFacts(*row)
             memory.guards.setdefault(guard.follower_login, {})[guard.subscription] = guard
-        memory.link_last = max(await store.series_last(session, LINK_SERIES), self.settings.part.ids_after)
+        memory.link_last = max(await store.series_last(session, self._link_series), self.settings.part.ids_after)
         memory.flights = await fanouts.in_flight(session)
         await memory.follows.load(session, self.now)
         memory.loaded = True
@@ -407,7 +408,7 @@ class Desk:
         await store.write_rows(session, Guard, [_fields(guard) for guard in pending.guards.values()], replace=True)
         await self.memory.follows.write(session)
         if pending.link_last:
-            await store.write_rows(session, store.Counter, [(LINK_SERIES, self.memory.link_last)], replace=True)
+            await store.write_rows(session, store.Counter, [(self._link_series, self.memory.link_last)], replace=True)
 
     async def _write_links(self, changed: list[LinkRecord]) -> None:
         """Writes links; those of a fan-out have rows of their own from now on."""

@@ -75,7 +75,8 @@ async def begin(desk: Desk, out: Outgoing, logins: Iterable[int]) -> None:
     wanted = sorted(logins)
     for start in range(0, len(wanted), LOGINS_PER_REQUEST):
         part = wanted[start : start + LOGINS_PER_REQUEST]
-        request = f"{numbered('reconcile', desk.settings.part.number)}-{await take_series(desk.session, SERIES, 1)}"
+        shard = desk.settings.part.number
+        request = f"{numbered('reconcile', shard)}-{await take_series(desk.session, numbered(SERIES, shard), 1)}"
         await write_rows(desk.session, Sync, [(login, request, desk.now, 0, "[]") for login in part], replace=True)
         out.sync(tuple(part), request)
 
