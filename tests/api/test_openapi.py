@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 from api import flow
 from api.openapi import signing
@@ -17,19 +16,17 @@ from api.tables import table_of
 from hypothesis import given
 from hypothesis import strategies as st
 from shared.contracts.links import LinkState
-from shared.contracts.rewards import SharingChanged, SharingRow
-from shared.contracts.trades import ClosedRow, OpenedRow, PositionsClosed, PositionsOpened, PositionsReduced, SymbolRow, SymbolsChanged
+from shared.contracts.trades import PositionsClosed
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
+from tests.api.signed import FOLLOWER, Client, client_of, closing, following, trade
 from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, World, open_world
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "30lfjDT51iOG1kYZnDoLNynOyMdIcmQyO1XYfxzYOmQfx9tjiI98Pzio4uhZ0Uk2"
-FOLLOWER = "/api/v2/copy-trading/follower"
-SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
 
 
 @pytest.mark.parametrize(
@@ -88,45 +85,6 @@ def test_worth_of_a_copy() -> None:
     assert rate_between({"USDJPY": Quote(Decimal(100), Decimal(100), "USD", "JPY")}, "JPY", "USD") == Decimal("0.01")
     assert rate_between({}, "JPY", "USD") is None
     assert [text(Decimal("3.3854000")), text(Decimal(20)), text(Decimal("-0.030")), text(None)] == ["3.3854", "20", "-0.03", ""]
-
-
-class Client:
-    """A client of the V2 that signs as the documents say."""
-
-    def __init__(self, world: World, key: str, secret: str) -> None:
-        self.world, self.key, self.secret = world, key, secret
-
-    async def send(self, method: str, path: str, as_form: bool = False, timestamp: int | None = None, **parameters: Any) -> httpx.Response:
-        query = urlencode({**parameters, "timestamp": self.world.now if timestamp is None else timestamp})
-        query += f"&signature={signing.signature(self.secret, query)}"
-        return await self.raw(method, path, "" if as_form else query, query if as_form else "")
-
-    async def raw(self, method: str, path: str, query: str, form: str = "", **more: Any) -> httpx.Response:
-        headers = {"X-BB-APIKEY": self.key, "Referrer": "CCXT"} | more.pop("headers", {})
-        headers |= {"content-type": "application/x-www-form-urlencoded"} if form else {}
-        url = FOLLOWER + path + (f"?{query}" if query else "")
-        return await self.world.http.request(method, url, headers=headers, content=form or None, **more)
-
-    async def data(self, method: str, path: str, **parameters: Any) -> Any:
-        answer = await self.send(method, path, **parameters)
-        assert answer.json()["code"] == 200, answer.text
-        assert (answer.status_code, answer.json()["msg"]) == (200, "success")
-        return answer.json()["data"]
-
-    async def code(self, method: str, path: str, **parameters: Any) -> int:
-        found: int = (await self.send(method, path, **parameters)).json()["code"]
-        return found
-
-
-async def client_of(world: World, who: int = BOB, login: int = BOB_LOGIN, **settings: Any) -> Client:
-    made = await world.good(who, "POST", "/copytrade/api-keys", {"login": login, **settings})
-    return Client(world, made["key"], made["secret"])
-
-
-async def following(world: World) -> Client:
-    await world.pair()
-    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
-    return await client_of(world)
 
 
 async def test_the_order_of_the_checks(world: World) -> None:
@@ -197,46 +155,6 @@ async def test_s3_a_request_sent_again(world: World) -> None:
     ] == -1021
 
 
-async def trade(world: World) -> None:
-    """Bob holds 30 units (0.3 BTC) long at 6800 after closing 10 at 7000 (net 19), under Alice's lead; bid 7100, ask 7110."""
-    btc = SymbolRow(
-        *("BTC-SWAP-USDT", 2, Decimal(1), "BTC", "USDT", 100, 1, 1, 100000, 0, Decimal(0), Decimal(0), Decimal(0)),
-        *(Decimal(7100), Decimal(7110)),
-    )
-    zero = Decimal(0)
-    opened = OpenedRow(
-        *(5001, BOB_LOGIN, "BTC-SWAP-USDT", "buy", 40, Decimal(6800), Decimal(6460), Decimal(7480), "c-1-1001-open-0", "TR_REASON_COPY"),
-        *(zero, zero, zero, zero, world.now),
-    )
-    await world.told(flow.on_trades, SymbolsChanged.of([btc]), PositionsOpened.of([opened]))
-    await world.told(flow.on_trades, PositionsReduced.of([closing(world, 901, 10, 30, "20", "-1")]))
-    await world.told(flow.on_links, links(link(1, volume=40, volume_now=30, symbol="BTC-SWAP-USDT")))
-    await world.told(
-        flow.on_rewards,
-        SharingChanged.of([SharingRow(1, BOB_LOGIN, MASTER_LOGIN, "USD", Decimal("19"), Decimal("1.2"), Decimal("0.58"))]),
-    )
-
-
-def closing(world: World, deal: int, closed: int, left: int, profit: str, commission: str, price: int = 7000) -> ClosedRow:
-    return ClosedRow(
-        *(
-            5001,
-            deal,
-            BOB_LOGIN,
-            "BTC-SWAP-USDT",
-            "buy",
-            40,
-            closed,
-            left,
-            Decimal(6800),
-            Decimal(price),
-            Decimal(profit),
-            Decimal(commission),
-        ),
-        *(Decimal(0), "TR_REASON_COPY", f"c-1-1001-close-{deal}", "c-1-1001-open-0", world.now, world.now + deal),
-    )
-
-
 async def test_current_orders(world: World) -> None:
     client = await following(world)
     assert await client.data("GET", "/orders/current") == []
@@ -250,7 +168,7 @@ async def test_current_orders(world: World) -> None:
             "leaderAvatar": "",
             "symbolId": "BTC-SWAP-USDT",
             "isLong": 1,
-            "positionType": 1,
+            "positionType": 0,
             "leverage": "100",
             "openAvgPrice": "6800",
             "markPrice": "7100",
@@ -278,7 +196,7 @@ async def test_history(world: World) -> None:
         "list": [
             {
                 "symbolId": "BTC-SWAP-USDT",
-                "positionType": 1,
+                "positionType": 0,
                 "leverage": "100",
                 "isLong": 1,
                 "leaderNickname": "Conservative FX",
@@ -388,5 +306,5 @@ async def test_codes_that_need_a_fault(world: World, monkeypatch: pytest.MonkeyP
 
 
 def test_every_code_of_the_v2_is_provoked_here() -> None:
-    source = Path(__file__).read_text()
+    source = "".join(file.read_text() for file in Path(__file__).parent.glob("test_openapi*.py"))
     assert [code for code in MESSAGES if str(code) not in source] == []

@@ -12,7 +12,7 @@ from api.context import Context
 from api.docs_page import docs_page
 from api.door import Limits, answer_failures
 from api.manager import http
-from api.openapi import follower
+from api.openapi import follow_config, follower, lead_config, leader
 from api.settings import Settings
 from api.topics_page import topics_page
 
@@ -38,7 +38,8 @@ def create_app(store: Store, settings: Settings, context: Context | None = None)
     ):
         app.include_router(router)
     app.include_router(http.router)
-    app.include_router(follower.router)
+    for signed in (follower, follow_config, leader, lead_config):
+        app.include_router(signed.router)
     page = cache(lambda: docs_page(app.openapi()))
 
     @app.get("/docs", include_in_schema=False)

@@ -153,8 +153,11 @@ class SubscriptionSettings(Body):
 
 
 class SubscriptionCreate(SubscriptionSettings):
+    """`invite_code`: the one that a private master gave out by the signed OpenAPI's leader config."""
+
     master_login: Id
     follower_login: Id
+    invite_code: Annotated[str, Field(max_length=16)] = ""
 
 
 class SubscriptionUpdate(SubscriptionSettings):

@@ -30,6 +30,7 @@ from api.views import Json
 POLL_S = 0.05
 KEY_MAX_LENGTH = 255
 PRUNE_EVERY_S = 600
+STANDINGS_MAX = 50_000
 
 Operation = Callable[[Change], Awaitable[Json]]
 ReaderPlaces = Callable[[], Awaitable[dict[str, tuple[int, dict[str, Report]]]]]
@@ -56,9 +57,12 @@ class Context:
         self.reader_places: ReaderPlaces | None = None
         """How far the readers of each stream are; None in a process without a bus."""
         self.hub = news.Hub(store, settings.events_streams_max, settings.events_streams_total)
+        self._standings: dict[int, tuple[float, tuple[int, int]]] = {}
+        self._standings_dropped = 0
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._rate = parse(settings.rate_limit)
         self._login_rate = parse(settings.login_rate_limit)
+        self._write_rate = parse(settings.openapi_write_rate_limit)
 
     def now_s(self) -> int:
         return seconds(self.store.clock())
@@ -72,14 +76,29 @@ class Context:
         customer_id = auth.customer_of(session)
         if session is None or customer_id is None:
             raise Refused("INVALID_CUSTOMER_SESSION", "the session is missing, invalid or expired")
-        async with self.store.read() as reading:
-            row = (
-                await reading.execute(select(col(Customer.enabled), col(Customer.sessions_from_s)).where(col(Customer.id) == customer_id))
-            ).one_or_none()
-        # A customer of the broker who has no row here has a session from elsewhere: it is as good.
-        if row is not None and (not row[0] or session.issued_s < row[1]):
+        enabled, sessions_from_s = await self._standing(customer_id)
+        if not enabled or session.issued_s < sessions_from_s:
             raise Refused("INVALID_CUSTOMER_SESSION", "the session was ended")
         return Actor(session.kind, str(customer_id), customer_id)
+
+    async def _standing(self, customer_id: int) -> tuple[int, int]:
+        """Whether a customer is enabled, and since when sessions are good (Unix seconds): as looked up a moment ago, on this instance
+        after any manager's change anew."""
+        now = time.monotonic()
+        known = self._standings.get(customer_id)
+        if known is not None and now < known[0]:
+            return known[1]
+        columns = select(col(Customer.enabled), col(Customer.sessions_from_s)).where(col(Customer.id) == customer_id)
+        changes = self._standings_dropped
+        async with self.store.read() as reading:
+            row = (await reading.execute(columns)).one_or_none()
+        # A customer of the broker who has no row here has a session from elsewhere: it is as good.
+        found: tuple[int, int] = (row[0], row[1]) if row else (1, 0)
+        if len(self._standings) >= STANDINGS_MAX:
+            self._standings.clear()
+        if changes == self._standings_dropped:
+            self._standings[customer_id] = (now + self.settings.session_check_s, found)
+        return found
 
     def manager(self, token: str) -> Actor:
         """The manager whose session it is. Raises Refused(INVALID_MANAGER_SESSION)."""
@@ -91,6 +110,15 @@ class Context:
     async def spend(self, who: str) -> None:
         """One request of the allowance. Raises Refused(TOO_MANY_REQUESTS)."""
         await self._spend(self._rate, who)
+
+    async def spend_weight(self, who: str, weight: int) -> None:
+        """A request that counts as several."""
+        for _ in range(weight):
+            await self.spend(who)
+
+    async def spend_write(self, who: str) -> None:
+        """One write of an API key. Raises Refused(TOO_MANY_REQUESTS)."""
+        await self._spend(self._write_rate, f"write:{who}")
 
     async def spend_login(self, email: str, address: str) -> None:
         """One attempt to log in, for the e-mail and for the address it comes from."""
@@ -117,6 +145,10 @@ class Context:
                 return await self._once(actor, operation, asked, final=True)
         except IntegrityError:
             raise Refused("CONFLICT", "another change came first") from None
+        finally:
+            if actor.customer_id is None:  # a manager may have ended sessions
+                self._standings.clear()
+                self._standings_dropped += 1
 
     async def prune_answers(self) -> None:
         """Forgets what is old, again and again; runs as long as the service does."""

@@ -21,7 +21,7 @@ from sqlmodel import col
 
 from api import read_models, store
 from api.read_models import Account, Accrual, Deal, MasterStats, Position, PositionGone, Sharing, Symbol, TradeLink
-from api.store import Follower, Halt, Master, RewardPolicy, Subscription, Version
+from api.store import Follower, Halt, Master, PositionStop, RewardPolicy, Subscription, Version
 from api.tables import Base, table_of
 from api.views import number
 
@@ -128,7 +128,7 @@ async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
 
 
 async def snapshot(work: Work) -> None:
-    """The whole configuration again: masters, every version of their policies, followers, subscriptions, halts."""
+    """The whole configuration again: masters, every version of their policies, followers, subscriptions, stops of positions, halts."""
     session = work.session
     for master in (await session.execute(select(Master).order_by(col(Master.id)))).scalars():
         work.emit(config.TOPIC, config.MasterSaved(master=store.master_state(master)))
@@ -144,6 +144,8 @@ async def snapshot(work: Work) -> None:
         work.emit(config.TOPIC, config.FollowerSaved(follower=store.follower_state(follower)))
     for subscription in (await session.execute(select(Subscription).order_by(col(Subscription.id)))).scalars():
         work.emit(config.TOPIC, config.SubscriptionSaved(subscription=store.subscription_state(subscription)))
+    for stops in (await session.execute(select(PositionStop).order_by(col(PositionStop.id)))).scalars():
+        work.emit(config.TOPIC, config.StopsSaved(stops=store.stops_state(stops)))
     for halt in (await session.execute(select(Halt).order_by(col(Halt.id)))).scalars():
         work.emit(config.TOPIC, config.HaltSaved(halt=store.halt_state(halt)))
 

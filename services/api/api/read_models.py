@@ -183,6 +183,9 @@ class Position(Base, table=True):
     tp: Decimal = Field(sa_type=ScaledDecimal)
     client_id: str
     opened_ms: int = Field(sa_type=BigInteger)
+    leverage: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """0: the account's."""
+    margin_type: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     change_id: int = change_id()
 
 
@@ -221,6 +224,9 @@ class Deal(Base, table=True):
     position_client_id: str
     opened_ms: int = Field(sa_type=BigInteger)
     closed_ms: int = Field(sa_type=BigInteger)
+    leverage: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """0: the account's."""
+    margin_type: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     change_id: int = change_id()
 
 

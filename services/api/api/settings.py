@@ -1,5 +1,6 @@
 """What the api is told when it starts, beyond what every service is told."""
 
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import Field
@@ -30,6 +31,24 @@ class Settings(CommonSettings):
     """How long the answer to an Idempotency-Key is kept."""
     openapi_require_signed_body: bool = False
     """Refuse JSON bodies that are not part of the signature. Existing clients leave them out, so it is off; on is safer."""
+    openapi_require_ip_list: bool = False
+    """Let only keys with a list of IP addresses write."""
+    openapi_write_rate_limit: str = "600/minute"
+    """Writes of one API key, beside `rate_limit`, which counts all of its requests by their weight."""
+    openapi_place_min: Decimal = Field(default=Decimal(5), ge=0)
+    """The least that a follow config may place on each order (fixed amount); a leader may ask for more."""
+    openapi_invest_min: Decimal = Field(default=Decimal(10), ge=0)
+    """The least that a follow config may invest in a leader in fixed-amount mode; a leader may ask for more."""
+    openapi_rate_invest_min: Decimal = Field(default=Decimal(10), ge=0)
+    """The same in fixed-rate mode."""
+    openapi_leverage_max: Decimal = Field(default=Decimal(125), ge=1)
+    """The highest leverage of a follow config."""
+    openapi_profit_rate_max: Decimal = Field(default=Decimal("0.3"), ge=0, le=1)
+    """The largest share of profits that a public leader may ask for."""
+    openapi_private_profit_rate_max: Decimal = Field(default=Decimal("0.5"), ge=0, le=1)
+    """The largest share of profits that a leader by invitation may ask for."""
+    openapi_words_refused: frozenset[str] = frozenset({"admin", "official"})
+    """Words that an invitation code may not contain (JSON array, lower case)."""
     events_streams_max: int = Field(default=10, ge=1)
     """Streams of `GET /copytrade/events` that one customer may have open on one instance."""
     events_streams_total: int = Field(default=2000, ge=1)

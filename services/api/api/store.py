@@ -54,6 +54,26 @@ class Master(Base, table=True):
     allowed_follower_modes: int = 2
     show_trade_history: int = 1
     show_followers: int = 1
+    lead_symbols: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    lead_margin_type: int = Field(default=-1, sa_column_kwargs={"server_default": "-1"})
+    unlead_from_ms: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    unlead_to_ms: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class LeadConfig(Base, table=True):
+    """What a master asks of those who follow by the OpenAPI, and how it admits them; where there is no row, the system's minimums hold."""
+
+    __tablename__ = "lead_config"
+
+    master_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    invest_min: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    place_min: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    rate_invest_min: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    un_lead_type: int = 0
+    invite_scope: int = 0
+    invite_code: str = Field(default="", index=True, max_length=16)
+    recommend_share: int = 0
+    recommend_share_rate: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
 
 
 class Follower(Base, table=True):
@@ -110,6 +130,27 @@ class Subscription(Base, table=True):
     resumed_ms: int = Field(default=0, sa_type=BigInteger)
     standing: str = "good"
     """Whether prepaid fees are paid, as rewards tells it: good, close_only or disabled. Not ours to send."""
+    follow: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    """The OpenAPI's follow config as JSON; empty: none was set."""
+
+
+class PositionStop(Base, table=True):
+    """The stops that a follower set by the OpenAPI for what it held under a master, in a symbol and a direction, at `updated_ms`."""
+
+    __tablename__ = "position_stop"
+    __table_args__ = (UniqueConstraint("follower_login", "master_login", "symbol", "is_long"), NEVER_AGAIN)
+
+    id: int = key()
+    version: int = 1
+    created_ms: int = Field(sa_type=BigInteger)
+    updated_ms: int = Field(sa_type=BigInteger)
+    follower_login: int = Field(sa_type=BigInteger)
+    master_login: int = Field(sa_type=BigInteger)
+    symbol: str = Field(max_length=64)
+    is_long: int
+    stop_profit_rate: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    stop_loss_rate: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    stop_loss_delay: int = 0
 
 
 class RewardPolicy(Base, table=True):
@@ -240,7 +281,17 @@ def follower_state(row: Follower) -> config.Follower:
 
 
 def subscription_state(row: Subscription) -> config.Subscription:
-    return config.Subscription(**(row.model_dump() | {"id": row.id or 0}))  # 0: not written yet
+    values = row.model_dump() | {"id": row.id or 0, "follow": follow_of(row)}  # 0: not written yet
+    return config.Subscription(**values)
+
+
+def follow_of(row: Subscription) -> config.FollowConfig | None:
+    """The follow config of a subscription, if one was set."""
+    return config.FollowConfig.model_validate_json(row.follow) if row.follow else None
+
+
+def stops_state(row: PositionStop) -> config.PositionStops:
+    return config.PositionStops(**row.model_dump())
 
 
 def policy_state(row: RewardPolicy) -> config.RewardPolicy:

@@ -8,7 +8,7 @@ from api.bodies import ClosePolicy, SubscriptionCreate, SubscriptionUpdate
 from api.commands.change import Change
 from api.errors import Refused, refuse
 from api.read_models import Account, TradeLink
-from api.store import Follower, Master, Subscription
+from api.store import Follower, LeadConfig, Master, Subscription
 from api.views import Json, subscription_view
 
 
@@ -26,13 +26,13 @@ async def create(change: Change, body: SubscriptionCreate) -> Json:
     master = await store.master_of(change.session, body.master_login)
     if master is None:
         raise Refused("MASTER_NOT_FOUND", f"account {body.master_login} is no master")
-    _may_copy(master, account)
+    _may_copy(master, account, await _invited(change, master, body.invite_code))
     copied = await store.subscriptions_of(change.session, follower=follower.login)
     if any(one.master_login == master.login for one in copied):
         raise Refused("SUBSCRIPTION_ALREADY_EXISTS", f"{follower.login} copies {master.login} already")
     refuse(decide.no_cycle(master.login, follower.login, await store.copied_by(change.session, master.login)))
     now = change.work.now
-    values = body.model_dump() | {"symbols": _symbols(body.symbols)}
+    values = body.model_dump(exclude={"invite_code"}) | {"symbols": _symbols(body.symbols)}
     subscription = Subscription(created_ms=now, updated_ms=now, **values)
     _fits(subscription, follower, copied)
     change.session.add(subscription)
@@ -64,10 +64,15 @@ async def update(change: Change, subscription_id: int, body: SubscriptionUpdate)
     if body.resume:
         subscription.resumed_ms = change.work.now
     await _still_fits(change, subscription, was_live)
-    change.touch(subscription)
-    _saved(change, subscription, copy_existing=bool(settings.get("copy_existing_positions")))
-    change.record("update", subscription, before, subscription_view(subscription), subscription.id)
+    await changed(change, subscription, before, copy_existing=bool(settings.get("copy_existing_positions")))
     return subscription_view(subscription)
+
+
+async def changed(change: Change, subscription: Subscription, before: Json, *, copy_existing: bool = False) -> None:
+    """A subscription has other settings now: tells it, and keeps what it was."""
+    change.touch(subscription)
+    _saved(change, subscription, copy_existing=copy_existing)
+    change.record("update", subscription, before, subscription_view(subscription), subscription.id)
 
 
 async def delete(change: Change, subscription_id: int, close_policy: ClosePolicy | None) -> Json:
@@ -87,8 +92,13 @@ async def remove(change: Change, subscription: Subscription, close_policy: Close
     await change.session.delete(subscription)
 
 
-def _may_copy(master: Master, account: Account) -> None:
-    public = master.visibility == "public"
+async def _invited(change: Change, master: Master, code: str) -> bool:
+    asks = await change.session.get(LeadConfig, master.id) if code else None
+    return asks is not None and asks.invite_code == code
+
+
+def _may_copy(master: Master, account: Account, invited: bool = False) -> None:
+    public = master.visibility == "public" or invited
     refuse(decide.may_copy(master.enabled, public, master.customer_id, master.allowed_follower_modes, account.customer_id, account.mode))
 
 

@@ -19,6 +19,7 @@ from api.auth import Actor
 from api.context import Context
 from api.door import Handler, context_of
 from api.errors import Refused
+from api.intake import parse_json
 from api.openapi import signing
 from api.store import ApiKey, Signed
 from api.tables import table_of
@@ -30,10 +31,14 @@ KIND = "API_KEY"
 COPY_TRADING = "COPY_TRADING"
 WRITES = frozenset({"POST", "PUT", "DELETE"})
 USED_MAX_LENGTH = 128
+WEIGHT = 1
+"""What each endpoint of the specification takes of the allowance."""
 
 MESSAGES = {
     -1000: (500, "An unknown error occurred while processing the request."),
     -1003: (429, "Too many requests."),
+    -1015: (429, "Too many new orders."),
+    -1023: (403, "Please set IP whitelist before using API"),
     -1005: (403, "No permission."),
     -1020: (403, "This operation is not supported."),
     -1021: (400, "Timestamp for this request is outside of the recvWindow."),
@@ -42,19 +47,31 @@ MESSAGES = {
     -1103: (400, "each request requires at least one parameter (timestamp)"),
     -1107: (401, "accessKey missing from header/params or wrong format"),
     -1130: (400, "Data sent for paramter '%s' is not valid."),
+    -2014: (401, "API-key format invalid."),
     -2015: (401, "Invalid API-key, IP, or permissions for action."),
     -2017: (401, "API-key expired."),
     -2018: (401, "API-key suspended."),
     -32045: (400, "Copy trading follower not found."),
+    -32090: (400, "Trading pair change is not allowed."),
+    -32093: (400, "Copy trading position type cannot be changed."),
+    -120041: (400, "Copy trading leader is not available."),
+    -120047: (400, "Leader does not exist."),
     -120055: (400, "The follower currently has copy position, cannot be removed."),
+    -120072: (400, "Copy trading leader config is invalid."),
+    -120073: (400, "Unable to switch invite setting."),
+    -120078: (400, "unLeadStartTime or unLeadEndTime is invalid."),
+    -120510: (400, "Invite code already exists."),
+    -120511: (400, "Invite code contains sensitive content."),
+    -120512: (400, "Invite code is invalid."),
 }
 
 
 class SignedRefusal(Exception):  # noqa: N818  (it carries a refusal, as `Refused` does)
     """A refusal of the V2, by its code; `about` is the parameter that it is about."""
 
-    def __init__(self, code: int, about: str = "") -> None:
+    def __init__(self, code: int, about: str = "", retry_after_s: int = 0) -> None:
         super().__init__(code)
+        self.headers = {"Retry-After": str(retry_after_s)} if retry_after_s else None
         status, text = MESSAGES[code]
         self.status = status
         self.body = {"code": code, "msg": text % about if "%s" in text else text, "data": None}
@@ -82,6 +99,13 @@ class Caller:
     key: ApiKey
     parameters: Mapping[str, str]
     actor: Actor
+    body: Mapping[str, Any]
+    """A JSON body's fields; a parameter of the same name goes before."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """What the request says, wherever it says it: query, form or JSON."""
+        return {**self.body, **self.parameters}
 
     @property
     def login(self) -> int:
@@ -97,10 +121,10 @@ class SignedRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             try:
-                request.state.caller = await admit(request)
+                request.state.caller = await admit(request, WEIGHT)
                 return await handle(request)
             except SignedRefusal as refusal:
-                return JSONResponse(refusal.body, refusal.status)
+                return JSONResponse(refusal.body, refusal.status, refusal.headers)
             except Refused as refused:
                 if refused.status == 429:
                     return JSONResponse(SignedRefusal(-1003).body, 429, {"Retry-After": str(refused.retry_after_s)})
@@ -123,8 +147,9 @@ def success(data: Any) -> dict[str, Any]:
     return {"code": 200, "msg": "success", "data": data}
 
 
-async def admit(request: Request) -> Caller:
-    """Lets a signed request in. The order of the checks is the one that existing clients know. Raises SignedRefusal."""
+async def admit(request: Request, weight: int) -> Caller:
+    """Lets a signed request in. The order of the checks is the one that existing clients know. Raises SignedRefusal, and
+    Refused(TOO_MANY_REQUESTS) when the key's allowance does not have the request's weight any more."""
     context = context_of(request)
     body = (await request.body()).decode("utf-8", "surrogateescape")
     query = request.scope["query_string"].decode("utf-8", "surrogateescape")
@@ -133,6 +158,8 @@ async def admit(request: Request) -> Caller:
     name = request.headers.get("x-bb-apikey") or given.get("accessKey", "")
     if len(name) != KEY_LENGTH or not name.isascii():
         raise SignedRefusal(-1107)
+    if not name.isalnum():
+        raise SignedRefusal(-2014)
     if not given:
         raise SignedRefusal(-1103)
     if not given.get("signature"):
@@ -146,13 +173,38 @@ async def admit(request: Request) -> Caller:
     candidates = signing.payloads(query, body, is_form=is_form, body_must_be_signed=must)
     if not signing.is_signed(_secret(context, key), given["signature"], candidates):
         raise SignedRefusal(-1022)
-    await context.spend(f"key:{key.id}")
+    writes = request.method in WRITES
+    await context.spend_weight(f"key:{key.id}", weight)
+    if writes:
+        await _spend_write(context, key)
     if key.account_type != COPY_TRADING:
         raise SignedRefusal(-1005)
-    if key.read_only and request.method in WRITES:
+    if writes and key.read_only:
         raise SignedRefusal(-1020)
-    await _once(context, key, given, request.method in WRITES, timestamp + recv_window)
-    return Caller(context, key, given, Actor(KIND, str(key.id), key.customer_id))
+    if writes and context.settings.openapi_require_ip_list and not key.ips:
+        raise SignedRefusal(-1023)
+    await _once(context, key, given, writes, timestamp + recv_window)
+    return Caller(context, key, given, Actor(KIND, str(key.id), key.customer_id), {} if is_form else _json(context, body))
+
+
+async def _spend_write(context: Context, key: ApiKey) -> None:
+    try:
+        await context.spend_write(str(key.id))
+    except Refused as refused:
+        raise SignedRefusal(-1015, retry_after_s=refused.retry_after_s) from None
+
+
+def _json(context: Context, body: str) -> dict[str, Any]:
+    """A JSON body's fields; empty when there is no body. Raises SignedRefusal(-1130) for what is no JSON object."""
+    if not body.strip():
+        return {}
+    try:
+        found = parse_json(body, context.settings.json_depth_max)
+    except Refused:
+        raise SignedRefusal(-1130, "body") from None
+    if not isinstance(found, dict):
+        raise SignedRefusal(-1130, "body")
+    return found
 
 
 def _stamp(given: Mapping[str, str]) -> int:

@@ -1,34 +1,27 @@
 """The follower's endpoints: whom the account follows, what it holds and held by copying, and ending it."""
 
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 from fastapi import APIRouter, Request
-from shared.ids import COPY_PREFIX
 from shared.money import EXACT
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api import read_models, store
+from api import store
 from api.commands import subscriptions
 from api.commands.change import Change
-from api.context import Context
 from api.errors import Refused
+from api.openapi import fields, holdings
 from api.openapi.door import FAILURES, SignedRefusal, SignedRoute, Wrapped, caller_of, success
-from api.openapi.marks import Held, Quote, Worth, rate_between, text, worth
-from api.read_models import Account, Deal, Position, Sharing, Symbol, TradeLink
-from api.store import Master, Subscription
+from api.openapi.holdings import Market
+from api.openapi.marks import Worth, text
+from api.read_models import Account, Deal, Position, Sharing, TradeLink
+from api.store import PositionStop, Subscription
 from api.views import Json
 
-router = APIRouter(prefix="/api/v2/copy-trading/follower", tags=["openapi v2"], route_class=SignedRoute, responses=FAILURES)
-
-PAGE_SIZE_DEFAULT = 10
-PAGE_SIZE_MAX = 100
-CROSS = 1
-"""`positionType`: all positions of an account share its margin."""
-PARTLY_CLOSED, CLOSED = 1, 2
+PREFIX = "/api/v2/copy-trading/follower"
+router = APIRouter(prefix=PREFIX, tags=["openapi v2"], route_class=SignedRoute, responses=FAILURES)
 
 
 @router.get("/orders/current", response_model=Wrapped)
@@ -36,36 +29,28 @@ async def current_orders(request: Request) -> Json:
     """What the account holds now by copying, each position with its leader."""
     caller = caller_of(request)
     async with caller.context.store.read() as session:
-        await _followed(session, caller.login)
-        market = await _Market.of(caller.context, session, caller.login)
-        held = await _copied_positions(session, caller.login)
-        names = await _nicknames(session, [link.master_login for _, link in held])
-    return success([_current(position, link, names, market) for position, link in held])
+        await followed_by(session, caller.login)
+        market = await Market.of(caller.context, session, caller.login)
+        held = await holdings.copied_positions(session, caller.login)
+        names = await holdings.nicknames(session, [link.master_login for _, link in held])
+        set_by_rate = await _stops(session, caller.login)
+    return success([_current(position, link, names, market, set_by_rate) for position, link in held])
 
 
 @router.get("/orders/history", response_model=Wrapped)
 async def order_history(request: Request) -> Json:
     """Copied positions of which something was closed, the latest first."""
     caller = caller_of(request)
-    page = _whole(caller.parameters, "page", 1, 1, 10**9)
-    size = _whole(caller.parameters, "size", PAGE_SIZE_DEFAULT, 1, PAGE_SIZE_MAX)
+    page, size = fields.paging(caller.parameters)
     async with caller.context.store.read() as session:
-        await _followed(session, caller.login)
-        copied = (col(Deal.login) == caller.login) & col(Deal.position_client_id).startswith(f"{COPY_PREFIX}-")
-        grouped = select(col(Deal.position), func.max(col(Deal.closed_ms)).label("last")).where(copied).group_by(col(Deal.position))
-        total = (await session.execute(select(func.count()).select_from(grouped.subquery()))).scalar_one()
-        latest = grouped.order_by(func.max(col(Deal.closed_ms)).desc(), col(Deal.position).desc())
-        orders = list((await session.execute(latest.limit(size).offset((page - 1) * size))).scalars())
-        found = (await session.execute(select(Deal).where(col(Deal.position).in_(orders)).order_by(col(Deal.deal)))).scalars()
-        deals: dict[int, list[Deal]] = {order: [] for order in orders}
-        for deal in found:
-            deals[deal.position].append(deal)
-        statement = select(TradeLink).where(col(TradeLink.follower_login) == caller.login, col(TradeLink.follower_order).in_(orders))
+        await followed_by(session, caller.login)
+        deals, total = await holdings.closed_positions(session, caller.login, page, size, copied=True)
+        statement = select(TradeLink).where(col(TradeLink.follower_login) == caller.login, col(TradeLink.follower_order).in_(deals))
         leaders = {link.follower_order: link.master_login for link in (await session.execute(statement)).scalars()}
-        names = await _nicknames(session, list(leaders.values()))
-        market = await _Market.of(caller.context, session, caller.login)
-    listed = [_past(deals[order], names.get(leaders.get(order, 0), ""), market) for order in orders]
-    return success({"pages": str(-(-total // size)), "total": str(total), "list": listed})
+        names = await holdings.nicknames(session, list(leaders.values()))
+        market = await Market.of(caller.context, session, caller.login)
+    listed = [_past(found, names.get(leaders.get(order, 0), ""), market) for order, found in deals.items()]
+    return success(fields.page_of(listed, total, size))
 
 
 @router.get("/leaders", response_model=Wrapped)
@@ -73,10 +58,10 @@ async def leaders(request: Request) -> Json:
     """Whom the account follows, with what it has in each and what each has earned."""
     caller = caller_of(request)
     async with caller.context.store.read() as session:
-        followed = await _followed(session, caller.login)
-        market = await _Market.of(caller.context, session, caller.login)
-        names = await _nicknames(session, [one.master_login for one in followed])
-        held = await _copied_positions(session, caller.login)
+        followed = await followed_by(session, caller.login)
+        market = await Market.of(caller.context, session, caller.login)
+        names = await holdings.nicknames(session, [one.master_login for one in followed])
+        held = await holdings.copied_positions(session, caller.login)
         statement = select(Sharing).where(col(Sharing.follower_login) == caller.login)
         sharing = {row.subscription: row for row in (await session.execute(statement)).scalars()}
     answer = []
@@ -90,7 +75,7 @@ async def leaders(request: Request) -> Json:
 async def cancel_leader(leader: str, request: Request) -> Json:
     """Ends following a leader; refused while copied positions are open."""
     caller = caller_of(request)
-    login = _leader_id(leader)
+    login = fields.user_id(leader, "leaderUserId")
 
     async def end(change: Change) -> Json:
         await store.one_at_a_time(change.session)
@@ -108,44 +93,19 @@ async def cancel_leader(leader: str, request: Request) -> Json:
     return success(None)
 
 
-class _Market:
-    """The account, and the prices that its positions are valued with: the latest heard, else those of the symbol's last change."""
-
-    def __init__(self, account: Account, symbols: dict[str, Symbol], quotes: dict[str, Quote]) -> None:
-        self.account = account
-        self.symbols = symbols
-        self.quotes = quotes
-
-    @classmethod
-    async def of(cls, context: Context, session: AsyncSession, login: int) -> "_Market":
-        account = await read_models.account(session, login)
-        assert account is not None, "a key without its account"
-        symbols = {row.symbol: row for row in (await session.execute(select(Symbol))).scalars()}
-        quotes = {}
-        for name, row in symbols.items():
-            latest = context.prices.get(name)
-            bid, ask = (latest.bid, latest.ask) if latest else (row.bid, row.ask)
-            quotes[name] = Quote(bid, ask, row.base_currency, row.quote_currency)
-        return cls(account, symbols, quotes)
-
-    def units(self, symbol: str, volume: int) -> Decimal:
-        """How much of the base asset a volume is."""
-        row = self.symbols[symbol]
-        return EXACT.divide(EXACT.multiply(Decimal(volume), row.contract_size), Decimal(row.volume_per_lot))
-
-    def worth(self, position: Position) -> Worth:
-        quote = self.quotes[position.symbol]
-        rate = rate_between(self.quotes, quote.quote_currency, self.account.currency)
-        held = Held(position.side == "buy", self.units(position.symbol, position.volume), position.price, self.account.leverage)
-        return worth(held, quote, rate, self.account.equity)
-
-
-def _current(position: Position, link: TradeLink, names: dict[int, str], market: _Market) -> Json:
+def _current(
+    position: Position, link: TradeLink, names: dict[int, str], market: Market, set_by_rate: dict[tuple[int, str, int], PositionStop]
+) -> Json:
     worth_now = market.worth(position)
-    sign = 1 if position.side == "buy" else -1
+    sign, is_long = (1, 1) if position.side == "buy" else (-1, 0)
+    own = set_by_rate.get((link.master_login, position.symbol, is_long))
+    if own is not None and own.updated_ms < position.opened_ms:
+        own = None  # it was set for an earlier position
 
-    def rate(price: Decimal, direction: int) -> str:
-        """How far a stop is from the opening, as a part of the opening's price."""
+    def rate(chosen: Decimal, price: Decimal, direction: int) -> str:
+        """The rate that the follower has set; else how far a stop is from the opening, as a part of the opening's price."""
+        if chosen:
+            return text(chosen)
         return text(EXACT.divide((price - position.price) * sign * direction, position.price), 4) if price and position.price else ""
 
     return {
@@ -153,9 +113,9 @@ def _current(position: Position, link: TradeLink, names: dict[int, str], market:
         "leaderNickname": names.get(link.master_login, ""),
         "leaderAvatar": "",
         "symbolId": position.symbol,
-        "isLong": int(position.side == "buy"),
-        "positionType": CROSS,
-        "leverage": str(market.account.leverage),
+        "isLong": is_long,
+        "positionType": position.margin_type,
+        "leverage": str(market.leverage(position)),
         "openAvgPrice": text(position.price),
         "markPrice": text(worth_now.mark_price),
         "currentPrice": text(worth_now.mark_price),
@@ -164,40 +124,49 @@ def _current(position: Position, link: TradeLink, names: dict[int, str], market:
         "liquidationPrice": text(worth_now.liquidation_price),
         "unrealizedProfit": text(worth_now.profit),
         "unrealizedProfitRate": text(worth_now.profit_rate),
-        "stopProfitRate": rate(position.tp, 1),
-        "stopLossRate": rate(position.sl, -1),
+        "stopProfitRate": rate(own.stop_profit_rate if own else Decimal(0), position.tp, 1),
+        "stopLossRate": rate(own.stop_loss_rate if own else Decimal(0), position.sl, -1),
     }
 
 
-def _past(deals: Sequence[Deal], nickname: str, market: _Market) -> Json:
+async def _stops(session: AsyncSession, login: int) -> dict[tuple[int, str, int], PositionStop]:
+    """What the account has set by rate, by leader, symbol and direction."""
+    rows = (await session.execute(select(PositionStop).where(col(PositionStop.follower_login) == login))).scalars()
+    return {(row.master_login, row.symbol, row.is_long): row for row in rows}
+
+
+def _past(deals: list[Deal], nickname: str, market: Market) -> Json:
     """A position from its closings: the average price is weighted by volume, the profit is net."""
     last = deals[-1]
-    closed = sum(deal.closed for deal in deals)
-    average = EXACT.divide(sum((deal.price * deal.closed for deal in deals), Decimal(0)), Decimal(closed))
     return {
         "symbolId": last.symbol,
-        "positionType": CROSS,
-        "leverage": str(market.account.leverage),
+        "positionType": last.margin_type,
+        "leverage": str(market.leverage(last)),
         "isLong": int(last.side == "buy"),
         "leaderNickname": nickname,
         "leaderAvatar": "",
         "openTimeMs": str(last.opened_ms),
         "lastCloseTimeMs": str(last.closed_ms),
         "openAvgPrice": text(last.open_price),
-        "closeAvgPrice": text(average),
+        "closeAvgPrice": text(holdings.average_price(deals)),
         "maxPositionQuantity": text(market.units(last.symbol, last.initial)),
-        "closedQuantity": text(market.units(last.symbol, closed)),
-        "realizedProfit": text(sum((deal.profit + deal.commission + deal.swap for deal in deals), Decimal(0))),
-        "closeStatus": CLOSED if last.left == 0 else PARTLY_CLOSED,
+        "closedQuantity": text(market.units(last.symbol, sum(deal.closed for deal in deals))),
+        "realizedProfit": text(holdings.net_profit(deals)),
+        "closeStatus": holdings.close_status(deals),
     }
 
 
 def _leader(one: Subscription, names: dict[int, str], account: Account, worths: list[Worth], sharing: Sharing | None) -> Json:
-    """The margin balance is the subscription's share of the account's balance with what its open copies have made."""
+    """The margin balance is what the follow config has really invested with what it has made since; without one, the subscription's share
+    of the account's balance. What open copies have made is part of it."""
     unrealised = sum((worth_now.profit or Decimal(0) for worth_now in worths), Decimal(0))
     bound = sum((worth_now.margin or Decimal(0) for worth_now in worths), Decimal(0))
-    balance = EXACT.divide(EXACT.multiply(account.balance, one.allocation_percent), Decimal(100)) + unrealised
     realised, holding, settled = (sharing.realized_profit, sharing.holding, sharing.settled) if sharing else (Decimal(0),) * 3
+    config = store.follow_of(one)
+    if config is not None:
+        balance = config.real_invest_amount + realised - settled + unrealised
+    else:
+        balance = EXACT.divide(EXACT.multiply(account.balance, one.allocation_percent), Decimal(100)) + unrealised
     return {
         "leaderUserId": str(one.master_login),
         "leaderNickname": names.get(one.master_login, ""),
@@ -212,37 +181,9 @@ def _leader(one: Subscription, names: dict[int, str], account: Account, worths: 
     }
 
 
-async def _followed(session: AsyncSession, login: int) -> list[Subscription]:
+async def followed_by(session: AsyncSession, login: int) -> list[Subscription]:
     """The account's subscriptions. Raises SignedRefusal(-32045) when it follows nobody."""
     followed = await store.subscriptions_of(session, follower=login)
     if not followed:
         raise SignedRefusal(-32045)
     return followed
-
-
-async def _copied_positions(session: AsyncSession, login: int) -> list[tuple[Position, TradeLink]]:
-    statement: Any = (
-        select(Position, TradeLink)
-        .join(TradeLink, col(TradeLink.follower_order) == col(Position.order))
-        .where(col(Position.login) == login, col(TradeLink.follower_login) == login, col(TradeLink.state) == 0)
-        .order_by(col(Position.order))
-    )
-    return [(position, link) for position, link in (await session.execute(statement)).all()]
-
-
-async def _nicknames(session: AsyncSession, logins: list[int]) -> dict[int, str]:
-    found = await session.execute(select(col(Master.login), col(Master.strategy_name)).where(col(Master.login).in_(logins)))
-    return {login: name for login, name in found.all()}  # noqa: C416  (a Row is no pair to mypy)
-
-
-def _whole(given: Any, name: str, default: int, low: int, high: int) -> int:
-    value = given.get(name, str(default))
-    if not value.isascii() or not value.isdigit() or len(value) > 10 or not low <= int(value) <= high:
-        raise SignedRefusal(-1130, name)
-    return int(value)
-
-
-def _leader_id(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or len(value) > 18 or int(value) < 1:
-        raise SignedRefusal(-1130, "leaderUserId")
-    return int(value)

@@ -26,6 +26,7 @@ class Held(NamedTuple):
     units: Decimal
     open_price: Decimal
     leverage: int
+    isolated: bool = False
 
 
 class Worth(NamedTuple):
@@ -40,7 +41,8 @@ class Worth(NamedTuple):
 
 def worth(held: Held, quote: Quote, rate: Decimal | None, equity: Decimal) -> Worth:
     """The mark is the price at which the position would be closed; the margin, open value / leverage. The liquidation price is where
-    the account's equity would be used up if nothing else moved; None when no price above 0 does that."""
+    the account's equity (on isolated margin, the position's own margin) would be used up if nothing else moved; None when no price above
+    0 does that."""
     mark = quote.bid if held.is_long else quote.ask
     sign = Decimal(1) if held.is_long else Decimal(-1)
     if rate is None:
@@ -48,7 +50,8 @@ def worth(held: Held, quote: Quote, rate: Decimal | None, equity: Decimal) -> Wo
     value = EXACT.multiply(held.units, rate)
     margin = EXACT.divide(EXACT.multiply(value, held.open_price), Decimal(max(1, held.leverage)))
     profit = EXACT.multiply(EXACT.multiply(sign, mark - held.open_price), value)
-    used_up = mark - EXACT.multiply(sign, EXACT.divide(equity, value)) if value else Decimal(0)
+    carried = margin + profit if held.isolated else equity
+    used_up = mark - EXACT.multiply(sign, EXACT.divide(carried, value)) if value else Decimal(0)
     profit_rate = quantize(EXACT.divide(profit, margin), 4) if margin else None
     return Worth(mark, margin, profit, profit_rate, used_up if used_up > 0 else None)
 

@@ -1,0 +1,65 @@
+"""What a leader sets by the signed OpenAPI: which trades are led, what followers have to bring, who is admitted, the share of profits."""
+
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from shared.contracts.config import MasterSaved, RewardType
+from shared.money import EXACT
+
+from api import store
+from api.bodies import RewardPolicyBody
+from api.commands import policies
+from api.commands.change import Change
+from api.store import LeadConfig, Master, RewardPolicy
+from api.views import MASTER as FIELDS
+from api.views import Json, as_object
+
+LEAD = ("lead_symbols", "lead_margin_type", "unlead_from_ms", "unlead_to_ms")
+ASKS = ("invest_min", "place_min", "rate_invest_min", "un_lead_type", "invite_scope", "invite_code", "recommend_share")
+NETTING: dict[int, Literal["daily", "weekly"]] = {1: "daily", 7: "weekly"}
+"""A profit share's netting by `profitPeriod`."""
+
+
+class Wanted(NamedTuple):
+    """A leader's settings as they were asked for."""
+
+    visibility: Literal["private", "public"]
+    show_trade_history: int
+    lead_symbols: str
+    lead_margin_type: int
+    unlead_from_ms: int
+    unlead_to_ms: int
+    profit_rate: Decimal
+    profit_period: int
+    asks: LeadConfig
+
+
+async def configure(change: Change, master: Master, policy: RewardPolicy | None, wanted: Wanted) -> Json:
+    """Makes the settings the master's. Raises Refused as `policies.update` does."""
+    before = _view(master, await change.session.get(LeadConfig, master.id))
+    for name in ("visibility", "show_trade_history", *LEAD):
+        setattr(master, name, getattr(wanted, name))
+    kept = await change.session.merge(wanted.asks)
+    change.touch(master)
+    change.tell(MasterSaved(master=store.master_state(master)))
+    change.record("update", master, before, _view(master, kept), master.id)
+    if policy is not None and policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
+        percent, netting = EXACT.multiply(wanted.profit_rate, Decimal(100)), NETTING[wanted.profit_period]
+        if (policy.fee_percent, policy.netting) != (percent, netting):
+            await policies.update(change, policy, _body(policy, percent, netting))
+    return {}
+
+
+def _view(master: Master, asks: LeadConfig | None) -> Json:
+    return as_object(master, (*FIELDS, *LEAD)) | (as_object(asks, ASKS) if asks else {})
+
+
+def _body(policy: RewardPolicy, percent: Decimal, netting: Literal["daily", "weekly"]) -> RewardPolicyBody:
+    return RewardPolicyBody(
+        reward_type=policy.reward_type,
+        enabled=policy.enabled,
+        fee_percent=percent.normalize(EXACT),
+        currency=policy.currency,
+        payout_account_login=policy.payout_account_login,
+        netting=netting,
+    )
