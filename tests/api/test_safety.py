@@ -15,6 +15,7 @@ from shared.contracts.links import LinkState
 from shared.contracts.stats import StatsChanged
 from shared.contracts.trades import ClosedRow, PositionsClosed
 from shared.store import migrate
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -34,6 +35,7 @@ BODIES: dict[str, Any] = {
     "PUT /copytrade/follower/{id}": {"enabled": 1},
     "POST /copytrade/subscription": SUBSCRIPTION,
     "PUT /copytrade/subscription/{id}": {"enabled": 1},
+    "POST /copytrade/subscription/preview": SUBSCRIPTION,
     "POST /copytrade/halt": {"scope": "follower", "login": BOB_LOGIN},
     "POST /copytrade/resume": {"scope": "follower", "login": BOB_LOGIN},
     "POST /copytrade/api-keys": {"login": BOB_LOGIN},
@@ -54,6 +56,7 @@ OWNED = {
     "GET /copytrade/subscription/{id}/history": (200, 403),
     "GET /copytrade/trade-links/{id}/explain": (200, 403),
     "GET /copytrade/rewards/statement": (200, 403),
+    "POST /copytrade/subscription/preview": (200, 403),
     "POST /copytrade/halt": (200, 403),
     "POST /copytrade/resume": (404, 403),
     "POST /copytrade/api-keys": (200, 403),
@@ -69,7 +72,7 @@ LISTS = {
     *("GET /copytrade/masters", "POST /copytrade/masters/search", "GET /copytrade/my", "GET /copytrade/subscriptions"),
     *("POST /copytrade/subscriptions/search", "GET /copytrade/trade-links", "POST /copytrade/trade-links/search", "GET /copytrade/rewards"),
     *("POST /copytrade/rewards/search", "GET /copytrade/halts", "GET /copytrade/api-keys", "GET /customer/session/accounts"),
-    *("GET /copytrade/positions", "POST /copytrade/positions/search", "GET /copytrade/events"),
+    *("GET /copytrade/positions", "POST /copytrade/positions/search", "GET /copytrade/events", "GET /copytrade/symbols"),
 }
 OPEN = {"POST /customer/auth/login"}
 MANAGERS = {"POST /manager/{command}"}
@@ -131,7 +134,7 @@ async def test_s1_lists_show_what_is_ones_own(world: World, route: str) -> None:
     seen = (await world.call(EVE, method, path)).text
     assert str(BOB_LOGIN) not in seen
     mine = (await world.call(BOB, method, path)).text
-    assert (str(BOB_LOGIN) in mine) == (not any(word in path for word in ("rewards", "halts", "positions", "events")))
+    assert (str(BOB_LOGIN) in mine) == (not any(word in path for word in ("rewards", "halts", "positions", "events", "symbols")))
 
 
 async def everything(world: World) -> list[Any]:
@@ -247,6 +250,21 @@ async def test_optimistic_concurrency(world: World) -> None:
     assert (await world.call(BOB, "DELETE", path, headers={"If-Match": '"1"'})).json()["error"] == "PRECONDITION_FAILED"
     assert (await world.call(BOB, "PUT", path, {"enabled": 1, "updated_time": changed["updated_time"] - 1})).json()["error"] == "CONFLICT"
     assert (await world.good(BOB, "PUT", path, {"enabled": 1, "updated_time": changed["updated_time"]}))["version"] == 3
+
+
+async def test_another_instances_end_of_a_session_counts_within_a_moment(tmp_path: Path) -> None:
+    """An instance looks at a customer again after `session_check_s`, and at once after a change of its own managers."""
+    async with open_world(tmp_path, session_check_s=0.3) as world:
+        await world.good(MNG, "POST", "/manager/MngCreateCustomer", {"id": BOB, "email": "bob@example.com", "password": "correct horse"})
+        await world.good(BOB, "GET", "/copytrade/my")
+        async with world.store.work() as elsewhere:
+            await elsewhere.session.execute(text("UPDATE customer SET enabled = 0"))
+        await world.good(BOB, "GET", "/copytrade/my")
+        await asyncio.sleep(0.35)
+        assert await answer_to(world, BOB, "GET /copytrade/my") == 401
+        await world.good(MNG, "POST", "/manager/MngUpdateCustomer", {"id": BOB, "enabled": 1})
+        world.now += 2000
+        assert await answer_to(world, BOB, "GET /copytrade/my") == 200
 
 
 async def test_history_of_a_subscriptions_settings(world: World) -> None:

@@ -1,7 +1,6 @@
 """A small world for tests of the api's doors: a real store, accounts as the venue would tell them, and clients over ASGI."""
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -19,10 +18,11 @@ from shared.bus.reader import Received
 from shared.contracts.config import TOPIC
 from shared.contracts.event import Event
 from shared.contracts.trades import AccountRow, AccountsOpened
-from shared.store import migrate
 from shared.store.engine import create_engine
 from shared.store.work import Store
 from sqlalchemy import text
+
+from tests.loopback import migrated, quick
 
 NOW_MS = 1_778_160_000_000
 SECRET = "lockstep-demo-secret-not-for-production"
@@ -30,7 +30,6 @@ ALICE, BOB, EVE = 7, 8, 9
 MASTER_LOGIN, FOLLOWER_LOGIN, DEMO_LOGIN, BOB_LOGIN = 100001, 100002, 100003, 200001
 PERFORMANCE = {"reward_type": 1, "billing_period": "monthly", "fee_percent": 20, "hwm_enabled": 1}
 MASTER = {"login": MASTER_LOGIN, "strategy_name": "Conservative FX", "visibility": "public", "reward_policy": PERFORMANCE}
-_template: list[Path] = []
 auth._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # slow on purpose elsewhere
 
 
@@ -101,15 +100,12 @@ def account(login: int, customer_id: int, mode: str = "REAL", currency: str = "U
 async def open_world(folder: Path, url: str = "", **settings: Any) -> AsyncIterator[World]:
     """Alice has a real, a second real and a demo account, Bob a real one; Eve has nothing."""
     if not url:
-        if not _template:
-            _template.append(folder.parent / "api-template.db")
-            migrate.upgrade("api", f"sqlite:///{_template[0]}")
-        shutil.copy(_template[0], folder / "api.db")
+        (folder / "api.db").write_bytes(migrated("api"))
         url = f"sqlite:///{folder / 'api.db'}"
     values: dict[str, Any] = {"home": folder, "account_wait_s": 0, "rate_limit": "100000/minute", "secret": SECRET} | settings
     told = Settings(**values)
     clock: list[World] = []
-    store = Store(create_engine(url), "api", lambda: clock[0].now if clock else NOW_MS, {TOPIC: TOPIC}, serial=False)
+    store = Store(quick(create_engine(url)), "api", lambda: clock[0].now if clock else NOW_MS, {TOPIC: TOPIC}, serial=False)
     await store.open()
     world = World(store, told, create_app(store, told))
     clock.append(world)
