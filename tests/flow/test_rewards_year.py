@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from rewards import tables
-from rewards.verify import operations, verify
+from rewards.verify import operations, unclaimed, verify
 from shared.contracts.rewards import AccrualRow, AccrualState
 from shared.contracts.trades import AccountsOpened, ClosedRow, OpenedRow, PositionsClosed, PositionsOpened
 from shared.statement import statement, to_csv
@@ -248,10 +248,11 @@ async def test_what_is_no_statement_is_refused(tmp_path: Path) -> None:
 # --- verify names the first difference ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def small(tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def small(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """One share of 20 % of 100, charged and paid."""
-    world = await World.open(tmp_path, now=1_000_000)
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres")("rewards")
+    world = await World.open(tmp_path, now=1_000_000, url=url)
     await world.customers()
     await world.policy(reward_type=3, fee_percent=dec("20"))
     await world.subscribe(7)
@@ -261,8 +262,10 @@ async def small(tmp_path: Path) -> AsyncIterator[World]:
     await world.close()
 
 
-def _tampered(statements: Iterable[str]) -> list[Any]:
-    return ["DROP TRIGGER journal_no_update", "DROP TRIGGER journal_no_delete", *statements]
+def _tampered(world: World, statements: Iterable[str]) -> list[Any]:
+    if world.url.startswith("sqlite"):
+        return ["DROP TRIGGER journal_no_update", "DROP TRIGGER journal_no_delete", *statements]
+    return ["DROP TRIGGER journal_no_change ON journal", *statements]
 
 
 @pytest.mark.parametrize(
@@ -279,17 +282,52 @@ def _tampered(statements: Iterable[str]) -> list[Any]:
         (["UPDATE accrual SET phase = 'in_sent'"], "accrual:"),
         (['UPDATE accrual SET inputs = replace(inputs, \'"20"\', \'"21"\')'], "accrual:"),
         (["UPDATE trade SET profit = '99'"], "accrual:"),
-        (["DELETE FROM accrual"], "journal:"),
+        (["DELETE FROM accrual", "DELETE FROM sharing"], "journal:"),
+        (["UPDATE sharing SET settled = '19'"],
+         "sharing: subscription 7: held and settled shown as 0 and 19, its accruals come to 0 and 20"),
+        (["DELETE FROM sharing"], "sharing: subscription 7"),
     ],
 )  # fmt: skip
 async def test_verify_names_the_first_difference(small: World, statements: list[str], check: str) -> None:
     async with small.store.read() as session:
         assert await verify(session) is None
     async with small.store.work() as work:
-        for statement_ in _tampered(statements):
+        for statement_ in _tampered(small, statements):
             await work.session.execute(text(statement_))
     async with small.store.read() as session:
         assert str(await verify(session)).startswith(check)
+
+
+async def test_verify_finds_a_time_that_was_billed_twice(tmp_path: Path) -> None:
+    """Two days without volume; the second is then said to have begun an hour before the first one's end."""
+    world = await World.open(tmp_path, now=ms(BEGIN))
+    await world.customers()
+    await world.policy(reward_type=2, billing_period="daily", fee_amount=dec("2"))
+    await world.subscribe(7, created_ms=ms(BEGIN))
+    world.now += 2 * DAY_MS
+    await world.account(999, 99)
+    await world.tick()
+    async with world.store.read() as session:
+        assert await verify(session) is None
+    async with world.store.work() as work:
+        await work.session.execute(
+            text(f"UPDATE accrual SET period_from = period_from - {HOUR_MS} WHERE period_from = {ms(BEGIN) + DAY_MS}")
+        )
+    async with world.store.read() as session:
+        assert str(await verify(session)).startswith("period: subscription 7, reward type 2: accruals")
+    await world.close()
+
+
+async def test_what_the_venue_did_that_nobody_asked_for_is_found(small: World) -> None:
+    """An OUT in flight may have been carried out already; an IN, or an OUT of what is void, may not; an unknown accrual never."""
+    first = small.accrual()
+    await small.closed(7, 9002, profit="100")
+    await small.closed(7, 9003, profit="-100")
+    asked, void = (next(row.id for row in small.accruals.values() if row.source_order == order) for order in (9002, 9003))
+    async with small.store.read() as session:
+        assert await unclaimed(session, [f"r-{first.id}-out", f"r-{first.id}-in", f"r-{asked}-out"]) is None
+        for wrong in (f"r-{asked}-in", f"r-{void}-out", "r-5-out", "mine"):
+            assert str(await unclaimed(session, [f"r-{first.id}-out", wrong])).startswith(f"venue: {wrong}: was carried out, but")
 
 
 async def test_verify_finds_a_deal_that_was_counted_twice(small: World) -> None:

@@ -6,14 +6,16 @@ Several stores are the shards of one service: each has a journal of its own, and
 """
 
 import asyncio
+import itertools
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from shared.contracts.config import RewardType
 from shared.ids import reward_client_id
 from shared.money import Money
 from shared.store.engine import READ_ONLY, create_engine
@@ -21,13 +23,20 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from rewards import decide, ledger, recompute, store, tables
-from rewards.decide import Accrual
+from rewards.decide import Accrual, Slice
 from rewards.ledger import Entry
 from rewards.settings import RewardsSettings
 from rewards.settle import TAKEN, Phase
+from rewards.settlement import OWED, SETTLED, parse_reward_client_id
 
 PAGE = 1000
+ASKED = frozenset({Phase.OUT_SENT, Phase.OUT_REFUSED})
+"""Phases of an OUT that the venue may have carried out without our having heard of it."""
 Balances = dict[tuple[str, str], int]
+Owed = dict[int, list[Decimal]]
+"""By subscription: held, settled."""
+Spans = dict[tuple[int, int], list[tuple[int, int, int]]]
+"""By subscription and reward type: the periods billed (from, to, accrual)."""
 
 
 class Difference(NamedTuple):
@@ -61,14 +70,23 @@ async def verify(*shards: AsyncSession) -> Difference | None:
         if wrong is not None:
             return wrong
     for session in shards:
-        async for accrual in _accruals(session):
-            what = _against_journal(accrual, by_accrual.pop(accrual.id, {})) or recompute.difference(accrual)
-            what = what or await _against_trades(session, accrual)
-            if what:
-                return Difference("accrual", f"{accrual.id} ({accrual.key})", what)
-            twice = _counted_twice(accrual, seen)
-            if twice is not None:
-                return twice
+        owed: Owed = defaultdict(lambda: [Decimal(0), Decimal(0)])
+        spans: Spans = defaultdict(list)
+        async for page in _pages(session):
+            told = await store.trades_of(session, {row[0] for one in page for row in _trades_in(one)})
+            known = {(trade.order, trade.deal): trade.slice for trades in told.values() for trade in trades}
+            for accrual in page:
+                what = _against_journal(accrual, by_accrual.pop(accrual.id, {})) or recompute.difference(accrual)
+                what = what or _against_trades(accrual, known)
+                if what:
+                    return Difference("accrual", f"{accrual.id} ({accrual.key})", what)
+                twice = _counted_twice(accrual, seen)
+                if twice is not None:
+                    return twice
+                _remember(accrual, owed, spans)
+        wrong = _periods(spans) or await _sharing(session, owed)
+        if wrong is not None:
+            return wrong
     if by_accrual:
         return Difference("journal", f"accrual {min(by_accrual)}", "has entries, but there is no such accrual")
     return None
@@ -116,12 +134,17 @@ async def _journal(session: AsyncSession) -> AsyncIterator[Entry]:
         after = rows[-1].sequence
 
 
-async def _accruals(session: AsyncSession) -> AsyncIterator[Accrual]:
+async def _pages(session: AsyncSession) -> AsyncIterator[list[Accrual]]:
     after = 0
     while rows := await store.accruals_after(session, after):
-        for row in rows:
-            yield row
+        yield rows
         after = rows[-1].id
+
+
+async def _accruals(session: AsyncSession) -> AsyncIterator[Accrual]:
+    async for page in _pages(session):
+        for row in page:
+            yield row
 
 
 def _chain(last: Entry | None, entry: Entry) -> str:
@@ -169,20 +192,77 @@ def _against_journal(accrual: Accrual, booked: Balances) -> str:
     return ""
 
 
-async def _against_trades(session: AsyncSession, accrual: Accrual) -> str:
+def _trades_in(accrual: Accrual) -> list[list[Any]]:
+    rows: list[list[Any]] = json.loads(accrual.inputs).get("trades", [])
+    return rows
+
+
+def _against_trades(accrual: Accrual, known: dict[tuple[int, int], Slice]) -> str:
     """Whether every closing deal in the inputs was told so by the venue."""
-    claimed = recompute.slices(json.loads(accrual.inputs).get("trades", []))
-    told = await store.trades_of(session, {one.order for one in claimed})
-    known = {(trade.order, trade.deal): trade.slice for trades in told.values() for trade in trades}
-    for one in claimed:
+    for one in recompute.slices(_trades_in(accrual)):
         if known.get((one.order, one.deal)) != one:
             return f"deal {one.deal} of order {one.order} is not in the trades as its inputs say"
     return ""
 
 
+def _remember(accrual: Accrual, owed: Owed, spans: Spans) -> None:
+    """What an accrual adds to the sums that are shown of its subscription, and the period that it bills."""
+    phase, sums = Phase(accrual.phase), owed[accrual.subscription_id]
+    sums[0] += accrual.fee_amount if phase in OWED else 0
+    sums[1] += accrual.fee_amount if phase in SETTLED else 0
+    by_period = not accrual.ref_accrual_id and not accrual.source_order and accrual.period_to > accrual.period_from
+    if by_period:
+        spans[accrual.subscription_id, accrual.reward_type].append((accrual.period_from, accrual.period_to, accrual.id))
+
+
+def _periods(spans: Spans) -> Difference | None:
+    """Whether any time is billed twice by one reward type of a subscription."""
+    for (subscription, kind), periods in spans.items():
+        periods.sort()
+        for before, after in itertools.pairwise(periods):
+            # A prepaid period that a stop has cut is followed by another within it: its unused part went back.
+            if after[0] < before[1] and kind != RewardType.SUBSCRIPTION_FEE:
+                where = f"subscription {subscription}, reward type {kind}"
+                return Difference("period", where, f"accruals {before[2]} and {after[2]} bill the same time")
+    return None
+
+
+async def _sharing(session: AsyncSession, owed: Owed) -> Difference | None:
+    """Whether what is shown as held and settled is what the accruals come to."""
+    after, zero = 0, Decimal(0)
+    while rows := await store.all_sharing(session, after):
+        for row in rows:
+            holding, settled = owed.pop(row.subscription_id, (zero, zero))
+            if (row.holding, row.settled) != (holding, settled):
+                shown, found = (row.holding, row.settled), (holding, settled)
+                what = f"held and settled shown as {_digits(shown)}, its accruals come to {_digits(found)}"
+                return Difference("sharing", f"subscription {row.subscription_id}", what)
+        after = rows[-1].subscription_id
+    missing = [one for one, sums in owed.items() if any(sums)]
+    return Difference("sharing", f"subscription {min(missing)}", "has accruals, but nothing is shown of them") if missing else None
+
+
+def _digits(amounts: Iterable[Decimal]) -> str:
+    return " and ".join(decide.text(one) for one in amounts)
+
+
+async def unclaimed(session: AsyncSession, done: Iterable[str]) -> Difference | None:
+    """Whether the venue has carried out an operation under a reward's id that no accrual has asked for: read the venue's record first."""
+    ids = [(client_id, parse_reward_client_id(client_id)) for client_id in done]
+    accruals = await store.accruals_by_id(session, {parsed[0] for _, parsed in ids if parsed is not None})
+    for client_id, parsed in ids:
+        accrual = accruals.get(parsed[0]) if parsed else None
+        if accrual is None or parsed is None:
+            return Difference("venue", client_id, "was carried out, but there is no such accrual")
+        taken = Phase(accrual.phase) in TAKEN
+        if not taken and (parsed[1] == "in" or Phase(accrual.phase) not in ASKED):
+            return Difference("venue", client_id, f"was carried out, but the accrual is {accrual.phase}")
+    return None
+
+
 def _counted_twice(accrual: Accrual, seen: Counter[tuple[int, int, int, int]]) -> Difference | None:
     """Whether any deal was counted before by the same reward type of the subscription."""
-    for row in json.loads(accrual.inputs).get("trades", []):
+    for row in _trades_in(accrual):
         key = (accrual.subscription_id, accrual.reward_type, row[0], row[1])
         seen[key] += 1
         if seen[key] > 1:
@@ -190,15 +270,24 @@ def _counted_twice(accrual: Accrual, seen: Counter[tuple[int, int, int, int]]) -
     return None
 
 
+@asynccontextmanager
+async def reading(url: str) -> AsyncIterator[AsyncSession]:
+    """A session in which a running store stands still and nobody waits for it: all that is read is of one instant."""
+    engine = create_engine(url)
+    options: dict[str, Any] = dict(READ_ONLY)
+    if engine.dialect.name != "sqlite":
+        options["isolation_level"] = "REPEATABLE READ"
+    try:
+        async with AsyncSession(engine.execution_options(**options)) as session:
+            yield session
+    finally:
+        await engine.dispose()
+
+
 async def verify_stores(urls: Sequence[str]) -> Difference | None:
     """`verify` on the stores of all shards, by their URLs."""
     async with AsyncExitStack() as stack:
-        sessions = []
-        for url in urls:
-            engine = create_engine(url)
-            stack.push_async_callback(engine.dispose)
-            sessions.append(await stack.enter_async_context(AsyncSession(engine.execution_options(**READ_ONLY))))
-        return await verify(*sessions)
+        return await verify(*[await stack.enter_async_context(reading(url)) for url in urls])
 
 
 def main(arguments: list[str]) -> int:
