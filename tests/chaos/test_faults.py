@@ -140,6 +140,8 @@ def test_redis_away(tmp_path: Path, away: str) -> None:
             if 12 <= k < 108:
                 path = f"/copytrade/master/{run.work.masters['M1']}"
                 assert run.work.api("M1", "PUT", path, json={"description": f"at trade {k}"})["description"] == f"at trade {k}"
+                refused = stack.call("GET", f"{stack.api}/copytrade/my", headers={"Authorization": run.work.tokens["M1"][:-2]})
+                assert refused.status_code == 401, "S14: nobody is let in by an error"
             if k == 108:
                 assert not settled(run.work), "nothing was copied meanwhile"
                 ends.pop()()
