@@ -12,6 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from console.api import Api
 from console.frame import STATIC
 from console.live import Streams
+from console.office.halts import halts
+from console.office.letters import audit, letters
+from console.office.overview import overview
+from console.office.tables import table
 from console.pages.copying import copying
 from console.pages.login import login
 from console.pages.market import market
@@ -32,6 +36,11 @@ PAGES: dict[str, Page] = {
     "/rewards": rewards,
     "/strategies": strategies,
     "/strategies/new": wizard,
+    "/office": overview,
+    "/office/letters": letters,
+    "/office/audit": audit,
+    "/office/halt": halts,
+    "/office/{name}": table,
 }
 
 # NiceGUI compiles Vue templates in the page and styles it in place; nothing comes from anywhere else.

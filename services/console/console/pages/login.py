@@ -13,7 +13,7 @@ from console.parts import box, chip, heading, in_words
 from console.session import HOME, current, enter_office, here, log_in
 
 CLAIM = "Choose a master, set your own rules, and your account trades with theirs: once, exactly, and explained."
-ISSUED = "Managers' sessions are issued beside the console: by your sign-on, or by `lockstep token manager NAME`."
+ISSUED = "Managers' sessions are issued beside the console: by your sign-on, or by the command “lockstep token manager NAME”."
 POINTS = (
     ("verified", "Every figure is reckoned from closed trades and daily equity, deposits taken out."),
     ("rule", "Copied by your own rules: volume, symbols, limits, stops. Every skip says why."),
@@ -108,7 +108,7 @@ def _trader(target: str) -> None:
 
 def _office(target: str) -> None:
     token = ui.input("Session token", password=True, password_toggle_button=True).props('autocomplete=off aria-label="Session token"')
-    ui.label("Managers' sessions are issued beside the console: by your sign-on, or by `lockstep token manager NAME`.").classes(
+    ui.label("Managers' sessions are issued beside the console: by your sign-on, or by the command “lockstep token manager NAME”.").classes(
         "muted small"
     )
     wrong = _wrong()

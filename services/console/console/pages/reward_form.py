@@ -14,8 +14,18 @@ FIGURES = {"fee_amount": "Fixed amount", "fee_percent": "Percent a year"}
 AMOUNT = {0: "Fee for each period", 2: "Amount a lot", 4: "Fee for each period"}
 SHARE = {1: "Share of profit", 3: "Share of profit", 4: "Of the copied equity, a year"}
 EMPTY: Json = {
-    "reward_type": None, "billing_period": None, "fee_amount": None, "fee_percent": None, "figure": None, "hwm_enabled": True,
-    "currency": "", "payout_account_login": None, "hwm_basis": "", "netting": "none", "rebate_sides": "both", "fee_cap": None,
+    "reward_type": None,
+    "billing_period": None,
+    "fee_amount": None,
+    "fee_percent": None,
+    "figure": None,
+    "hwm_enabled": True,
+    "currency": "",
+    "payout_account_login": None,
+    "hwm_basis": "",
+    "netting": "none",
+    "rebate_sides": "both",
+    "fee_cap": None,
 }
 
 

@@ -76,7 +76,7 @@ class Rewards:
         self.panel: Panel
 
     async def draw(self) -> None:
-        newest: Json = {"orderBy": [["id", "desc"]], "limit": KEPT}
+        newest: Json = {"orderBy": [["created_time", "desc"]], "limit": KEPT}
         accounts, accruals, mine = await asyncio.gather(
             self.who.call("GET", "/customer/session/accounts"),
             self.who.search("/copytrade/rewards", newest),
@@ -113,7 +113,7 @@ class Rewards:
 
     def rows(self) -> list[Json]:
         whose = "follower_login" if self.side == "paid" else "master_login"
-        return [one for one in sorted(self.accruals.values(), key=lambda one: -one["id"]) if one[whose] in self.own]
+        return [one for one in sorted(self.accruals.values(), key=lambda one: -one["created_time"]) if one[whose] in self.own]
 
     def flush(self) -> None:
         """Draws what is known now."""

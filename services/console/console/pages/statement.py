@@ -20,7 +20,7 @@ COLUMNS = (
     Column("fee", "Amount", "num"),
     Column("period", "To (UTC)", "num"),
 )
-RECOMPUTED = "Amounts are exact; `tools/verify_statement.py` recomputes each from the figures in the file."
+RECOMPUTED = "Amounts are exact; tools/verify_statement.py recomputes each from the figures in the file."
 
 
 def periods(now: datetime) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""Dead letters: what the api could not handle, its payload and the error, and asking for it again; and the audit log."""
+
+from starlette.responses import RedirectResponse
+
+from console.api import Json
+from console.figures import when
+from console.frame import frame
+from console.office.browser import Browser, Field, Spec
+from console.office.record import record
+from console.parts import confirmed, settled
+from console.session import Who, admitted
+from console.tables import Act, Column
+
+OTHERS = "What the api could not handle, with payload and error. Those of the other services: the command “lockstep dead-letters”."
+
+
+def _letter(one: Json) -> Json:
+    state, tone = ("Handled since", "good") if one["retried"] else ("Retry asked", "info") if one["retry_requested"] else ("Waits", "bad")
+    return {
+        "id": one["id"], "title": f"letter {one['id']}", "stream": one["stream"], "number": str(one["number"]), "reason": one["reason"],
+        "state": state, "state_tone": tone, "waits": not one["retried"], "created_time": when(one["created_time"]),
+    }
+
+
+LETTERS = Spec(
+    "MngGetDeadLettersByFilter",
+    "Dead letters",
+    (
+        Column("stream", "Topic", sortable=True),
+        Column("number", "Number", "num", sortable=True),
+        Column("state", "State", "chip"),
+        Column("reason", "Error", "reason", sortable=True),
+        Column("created_time", "Put aside (UTC)", "num", sortable=True),
+    ),
+    _letter,
+    (
+        Field("stream", "Topic", "text"),
+        Field("number", "Number"),
+        Field("reason", "Error", "text"),
+        Field("retried", "Handled since (0: no)"),
+    ),
+    ("mark_email_read", "No dead letters", "Everything that came could be handled."),
+)
+
+
+class Letters:
+    """The page."""
+
+    def __init__(self, who: Who) -> None:
+        acts = (Act("retry", "Retry", "replay", "waits"),) if who.may_write else ()
+        self.who = who
+        self.browser = Browser(who, LETTERS, acts, self.retry, lambda one: record(f"Dead letter {one['id']}", one))
+
+    async def retry(self, _name: str, row: Json) -> None:
+        explained = (
+            f"{row['stream']} {row['number']} is handled again as it was sent; within a second or two the page knows what became of it."
+        )
+        if await confirmed("Retry this letter?", explained, "Retry"):
+            await self.browser.act(self.who.command("MngRetryDeadLetter", {"id": row["id"]}), "It is handled again")
+
+
+def _change(one: Json) -> Json:
+    return {
+        "id": one["id"], "actor": one["actor"], "action": one["action"], "noun": one["noun"], "record_id": str(one["record_id"]),
+        "created_time": when(one["created_time"]),
+    }
+
+
+AUDIT = Spec(
+    "MngGetAuditByFilter",
+    "Audit log",
+    (
+        Column("created_time", "When (UTC)", sortable=True),
+        Column("actor", "Who", sortable=True),
+        Column("action", "Did", sortable=True),
+        Column("noun", "To", sortable=True),
+        Column("record_id", "Number", "num", sortable=True),
+    ),
+    _change,
+    (
+        Field("actor", "Who", "text"),
+        Field("action", "Did", "text"),
+        Field("noun", "To", "text"),
+        Field("record_id", "Number"),
+        Field("created_time", "When (Unix seconds)"),
+    ),
+    ("history", "Nothing was changed yet", ""),
+)
+
+
+async def letters() -> RedirectResponse | None:
+    """The page at /office/letters."""
+    who = admitted("manager")
+    if isinstance(who, RedirectResponse):
+        return who
+    with frame(who, "Dead letters", "/office/letters", OTHERS):
+        panel = Letters(who).browser.draw()
+    await settled(panel)
+    return None
+
+
+async def audit() -> RedirectResponse | None:
+    """The page at /office/audit."""
+    who = admitted("manager")
+    if isinstance(who, RedirectResponse):
+        return who
+    with frame(who, "Audit log", "/office/audit", "Who changed what, and what it was before and after."):
+        panel = Browser(who, AUDIT, on_open=lambda one: record(f"{one['action']} {one['noun']} {one['record_id']}", one)).draw()
+    await settled(panel)
+    return None
