@@ -69,6 +69,7 @@ def letters_retry(
     home: HomeOption = DEFAULT_HOME,
     database_url: UrlOption = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for what comes of it.")] = 10,
+    as_json: JsonOption = False,
 ) -> None:
     """Have dead letters handled again, by their own service, after what was wrong is mended.
 
@@ -78,14 +79,18 @@ def letters_retry(
     """
     from lockstep.stores import retry, stores
 
-    failed = False
+    found = []
     for name in names:
         service = name.partition(":")[0]
         letter = asyncio.run(retry(stores(home_of(home), service, database_url), name, wait))
+        found.append(letter)
+        if as_json:
+            continue
         if letter.state == "dead":
-            failed = True
             print(f"{name} failed again: {letter.letter.reason}")
         else:
             print(f"{name} was handled" if letter.state == "retried" else f"{name} is asked for; {service} handles it when it runs")
-    if failed:
+    if as_json:
+        print(json.dumps([letter.raw() for letter in found], indent=2))
+    if any(letter.state == "dead" for letter in found):
         raise typer.Exit(1)

@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from lockstep import letters
-from lockstep.options import HomeOption, JsonOption, ServiceOption, ShardsOption, UrlOption, home_of
+from lockstep import access, letters
+from lockstep.options import HomeOption, JsonOption, ServiceOption, ShardsOption, UrlOption, busy, home_of
 from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, MOST_SHARDS, Stack, StackError
 from lockstep.stores import sharded
 
@@ -37,10 +36,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Lockstep: copy trading for brokers and exchanges.",
 )
-token = typer.Typer(no_args_is_help=True, help="Session tokens, for the Authorization header.")
-keys = typer.Typer(no_args_is_help=True, help="Keys of the signed OpenAPI.")
-app.add_typer(token, name="token")
-app.add_typer(keys, name="api-key")
+app.add_typer(access.token, name="token")
+app.add_typer(access.keys, name="api-key")
 app.add_typer(letters.commands, name="dead-letters")
 
 
@@ -120,57 +117,6 @@ def demo_command(
     screen.close()
 
 
-@token.command("customer")
-def token_customer(customer_id: Annotated[int, typer.Argument(metavar="ID", min=1)], home: HomeOption = DEFAULT_HOME) -> None:
-    """Print a customer's session token.
-
-    Example: curl -H "Authorization: $(lockstep token customer 7)" http://127.0.0.1:8081/copytrade/my
-    """
-    from lockstep.sessions import issued
-
-    print(issued(home_of(home), "customer", str(customer_id)))
-
-
-class Role(StrEnum):
-    """What a back-office session may do."""
-
-    MANAGER = "manager"
-    ADMIN = "admin"
-    DEALER = "dealer"
-    READ_ONLY = "read-only"
-
-
-@token.command("manager")
-def token_manager(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    home: HomeOption = DEFAULT_HOME,
-    role: Annotated[Role, typer.Option(help="What the session may do.")] = Role.MANAGER,
-) -> None:
-    """Print a manager's session token.
-
-    Example: lockstep token manager anna
-    """
-    from lockstep.sessions import issued
-
-    print(issued(home_of(home), role.value, name))
-
-
-@keys.command("create")
-def keys_create(
-    login: Annotated[int, typer.Argument(metavar="LOGIN", min=1)],
-    read_only: Annotated[bool, typer.Option("--read-only", help="A key that can look, but change nothing.")] = False,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Make an API key for an account of the running stack. The secret is printed this once and cannot be asked for again.
-
-    Example: lockstep api-key create 100004 --read-only
-    """
-    from lockstep.operate import create_api_key
-
-    key, secret = create_api_key(home_of(home), login, read_only)
-    print(f"key {key}\nsecret {secret}")
-
-
 @app.command("migrate")
 def migrate_stores(
     home: HomeOption = DEFAULT_HOME,
@@ -240,6 +186,7 @@ def resync_command(
     logins: Annotated[list[int] | None, typer.Argument(metavar="LOGIN...", help="Accounts of masters or followers.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every account that there is.")] = False,
     home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
     """Have the running stack compare what accounts hold on the venue with their trade links, and repair what differs.
 
@@ -249,9 +196,11 @@ def resync_command(
 
     if bool(logins) == everything:
         raise typer.BadParameter("give either LOGIN... or --all")
-    wanted = list(logins or []) or accounts(home_of(home))
-    resync(home_of(home), wanted)
-    print(f"asked for {len(wanted)} accounts; what is found differing is repaired, and told in their trade links")
+    with busy("asks"):
+        wanted = list(logins or []) or accounts(home_of(home))
+        resync(home_of(home), wanted)
+    told = f"asked for {len(wanted)} accounts; what is found differing is repaired, and told in their trade links"
+    print(json.dumps({"accounts": len(wanted)}) if as_json else told)
 
 
 @app.command("replay")
@@ -269,7 +218,8 @@ def replay_command(
     from lockstep.operate import replay
     from lockstep.stores import stores
 
-    done = replay(stores(home_of(home), "executor", database_url), since, until, home_of(home).stack().clock_offset)
+    with busy("makes decisions again"):
+        done = replay(stores(home_of(home), "executor", database_url), since, until, home_of(home).stack().clock_offset)
     if as_json:
         print(json.dumps({"decisions": done.decisions, "differences": [each._asdict() for each in done.differences]}, indent=2))
     for one in done.differences if not as_json else ():
@@ -314,13 +264,39 @@ def verify_command(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False)
     rewards, gateway = ([store for store in there if store.service == service] for service in ("rewards", "gateway"))
     if not rewards or not gateway:
         raise StackError(f"there are no stores in {home_of(home).path}: start the stack once, or give --home")
-    found = asyncio.run(verified(rewards, gateway[0]))
+    with busy("recomputes the journal and compares it with the venue"):
+        found = asyncio.run(verified(rewards, gateway[0]))
     if as_json:
         print(json.dumps(found._asdict(), indent=2))
     else:
         print(found.difference or f"everything agrees; {found.operations} balance operations are on the venue as they are claimed")
     if found.difference:
         raise typer.Exit(1)
+
+
+@app.command("bench")
+def bench_command(
+    followers: Annotated[int, typer.Option(min=1, max=2000, help="Accounts that copy the master.")] = 20,
+    trades: Annotated[int, typer.Option(min=1, max=1000, help="Trades one after the other, and again as many at once.")] = 30,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how fast a running stack copies, through its public doors. It trades on accounts of its own, which stay on the paper venue.
+
+    Example: lockstep bench --home /tmp/try --followers 100 --trades 50
+    """
+    from lockstep.bench import Bench
+    from lockstep.options import progress
+
+    with progress() as told:
+        done = asyncio.run(Bench(home_of(home), followers, trades, told).run())
+    if as_json:
+        print(json.dumps(asdict(done), indent=2))
+        return
+    parts = ", ".join(f"{part} {ms:g} ms" for part, ms in done.parts_ms.items())
+    print(f"{done.followers} followers, {done.trades} trades one after the other, and as many at once")
+    print(f"from the master's order to a copy: median {done.latency_ms_median:g} ms, 99 % {done.latency_ms_p99:g} ms (services: {parts})")
+    print(f"a burst: {done.copies_per_s:g} copies a second")
 
 
 FileOption = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, readable=True)]

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from executor.replay import Replayed, instant
 from executor.replay import run as run_replay
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from shared.clock import system_clock
 from shared.shards import streams
 from shared.store.engine import create_engine
@@ -15,6 +14,7 @@ from shared.store.work import Store
 from stats.history import Report, load
 
 from lockstep.client import Away, Denied, Door, Manager
+from lockstep.options import progress
 from lockstep.sessions import issued
 from lockstep.stack import Home, StackError
 from lockstep.stores import ServiceStore
@@ -107,16 +107,14 @@ def import_past(store: ServiceStore, login: int, trades: Path | None, equity: Pa
         raise StackError("give --trades, --equity or both")
     if not store.exists():
         raise StackError(f"there is no store at {store.url}: start the stack once")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task("rows read and stored", total=None)
+    with progress() as told:
 
         async def run() -> Report:
             engine = create_engine(store.url)
             try:
                 service = Store(engine, "stats", system_clock(offset_s))
                 await service.open()
-                return await load(service, login, trades, equity, lambda done, total: progress.update(task, completed=done, total=total))
+                return await load(service, login, trades, equity, lambda done, total: told("rows read and stored", done, total))
             finally:
                 await engine.dispose()
 
