@@ -231,7 +231,7 @@ async def terms_of(desk: Desk, symbol: str, columns: Columns, places: Places, ma
     master_currency = accounts.currency(master_login)
     own = columns.data[places, S["account"]]
     kinds = accounts.grid.data[own, A["group"]] << 20 | accounts.grid.data[own, A["currency"]]
-    if (kinds == kinds[0]).all():
+    if len(kinds) == 1 or (kinds == kinds[0]).all():
         distinct, which = kinds[:1], np.zeros(len(kinds), dtype=np.int64)
     else:
         distinct, which = np.unique(kinds, return_inverse=True)

@@ -38,6 +38,9 @@ def column(values: Sequence[Any]) -> Any:
 
 def of_plain(decided: Sequence[tuple[Rules, Standing, Decision]]) -> tuple[Values, Values, Values]:
     """The columns of a few decisions."""
+    if len(decided) == 1:
+        rules_of, standing_of, result_of = decided[0]
+        return rules_of._asdict(), standing_of._asdict(), result_of._asdict()
     parts = (zip(*part, strict=True) for part in zip(*decided, strict=True))
     rules, standing, result = ([column(values) for values in part] for part in parts)
     return (
