@@ -49,8 +49,11 @@ class Ground:
     async def trade(self, *entries: Entry) -> None:
         """Handles entries of `trade.push` and sends what follows, up to the server's acknowledgement."""
         await self.reader.take(list(entries))
-        for relay in self.relays:
-            await relay.append()
+        await self.carry_on()
+
+    async def carry_on(self) -> None:
+        """What the relays do after each commit, all at once as in the service."""
+        await asyncio.gather(*(relay.append() for relay in self.relays))
 
     def entry(self, order: int, login: int = MASTER) -> Entry:
         """The next entry of `trade.push`: a master opens 100 units of EURUSD."""
