@@ -59,6 +59,26 @@ async def test_spec_4_masters(world: World) -> None:
     assert (await world.good(EVE, "GET", '/copytrade/masters?stats_period=7D&where=[["roi",">=",5]]'))["rows"] == []
 
 
+async def test_masters_are_filtered_and_sorted_by_what_followers_got(world: World) -> None:
+    """Copy success 92.5 %, 40 ms, 12 points of slippage; a figure that is not defined matches nothing; a huge one is still a number."""
+    await world.pair()
+    details = (
+        '{"copy_success":92.5,"copy_latency_p95":40,"slippage_points":12.0000,"tracking_error":null,"profit_factor":123456789012345.5}'
+    )
+    await world.told(flow.on_stats, StatsChanged.of([stats("30D", 30, details=details)]))
+    for where, found in (
+        ([["stats.copy_success", ">=", 90], ["stats.copy_latency_p95", "<=", 50]], 1),
+        ([["copy_success", ">=", 93]], 0),
+        ([["stats.slippage_points", "=", 12], ["roi_simple", ">", 8]], 1),
+        ([["stats.tracking_error", "<=", 100]], 0),
+        ([["stats.profit_factor", ">", 1000]], 1),
+    ):
+        query = {"where": where, "orderBy": [["stats.copy_success", "desc"], ["stats.slippage_bps", "asc"]]}
+        assert (await world.good(EVE, "POST", "/copytrade/masters/search", query))["count"] == found, where
+    [row] = (await world.good(EVE, "GET", "/copytrade/masters"))["rows"]
+    assert (row["stats"]["copy_success"], row["stats"]["copy_latency_p95"], row["stats"]["tracking_error"]) == (92.5, 40, None)
+
+
 async def test_masters_seen_are_public_and_enabled_or_own(world: World) -> None:
     await world.pair()
     await world.good(ALICE, "POST", "/copytrade/master", MASTER | {"login": FOLLOWER_LOGIN, "visibility": "private"})

@@ -56,7 +56,7 @@ ACCOUNT = model_of("Account", Account, views.ACCOUNT)
 STATS = model_of(
     "Stats",
     MasterStats,
-    ("period", "period_days", *views.STATS),
+    ("period", "period_days", *views.STATS, *views.MORE_STATS),
     pnl_history=(list[Number], ...),
     roi_simple=(Number | None, ...),
     currency=(str, ...),

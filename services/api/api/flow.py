@@ -23,7 +23,10 @@ from api import read_models, store
 from api.read_models import Account, Accrual, Deal, MasterStats, Position, PositionGone, Sharing, Symbol, TradeLink
 from api.store import Follower, Halt, Master, PositionStop, RewardPolicy, Subscription, Version
 from api.tables import Base, table_of
-from api.views import number
+from api.views import MORE_STATS, number
+
+FIGURE_MAX = Decimal(9) * 10**10
+"""The most that a column of 1e-8 holds, and more than anybody filters by."""
 
 
 async def on_links(batch: Received[LinksChanged], work: Work) -> None:
@@ -66,8 +69,15 @@ async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
     for event in batch.events:
         for row in event.rows:
             history = json.dumps([number(value) for value in row.pnl_history], separators=(",", ":"))
-            found[row.login, row.period] = _kept(MasterStats, row._asdict()) | {"pnl_history": history}
+            found[row.login, row.period] = _kept(MasterStats, row._asdict()) | {"pnl_history": history} | _figures(row.details)
     await read_models.save_rows(work.session, MasterStats, list(found.values()))
+
+
+def _figures(details: str) -> dict[str, Decimal | None]:
+    """Of a master's details what masters are filtered by, each within what a column can hold."""
+    known: dict[str, Any] = json.loads(details, parse_float=Decimal) if details else {}
+    found = {name: known.get(name) for name in MORE_STATS}
+    return {name: None if value is None else max(-FIGURE_MAX, min(FIGURE_MAX, Decimal(value))) for name, value in found.items()}
 
 
 async def on_trades(batch: Received[TradeEvent], work: Work) -> None:

@@ -164,6 +164,27 @@ class MasterStats(Base, table=True):
     roi_quality: str = ""
     updated_ms: int = Field(default=0, sa_type=BigInteger)
     details: str = Field(default="", sa_type=Text)
+    # Of the details, as columns, what masters are filtered and sorted by; see docs/statistics.md.
+    sharpe_ratio: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    sortino_ratio: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    profit_factor: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    avg_holding_time: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    weekly_trades: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    win_rate_lower_bound: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    minimum_capital: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    followers: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    assets_under_copy: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    copies: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    copy_success: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    copy_latency_median: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    copy_latency_p95: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    slippage_points: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    slippage_bps: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    followers_roi: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    followers_roi_gross: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    followers_in_profit: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    tracking_difference: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    tracking_error: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
 
 
 class Position(Base, table=True):

@@ -64,6 +64,14 @@ CLOSED_POSITION = ("order", "login", "symbol")
 DEAL = ("login", *TRADE, "client_id")
 STATS = ("roi", "pnl", "win_rate", "max_drawdown", "avg_pnl_per_trade", "trades")
 
+MORE_STATS = (
+    *("sharpe_ratio", "sortino_ratio", "profit_factor", "avg_holding_time", "weekly_trades", "win_rate_lower_bound", "minimum_capital"),
+    *("followers", "assets_under_copy", "copies", "copy_success", "copy_latency_median", "copy_latency_p95"),
+    *("slippage_points", "slippage_bps", "followers_roi", "followers_roi_gross", "followers_in_profit"),
+    *("tracking_difference", "tracking_error"),
+)
+"""Beyond the specification: risk and manner of trading, and what followers really got."""
+
 
 class Source(NamedTuple):
     """Where a field that is not a column of its own comes from: the column, and how many of its units make one of the field's."""
@@ -170,4 +178,5 @@ def stats_view(row: MasterStats) -> Json:
         "coverage_days": row.coverage_days,
         "roi_quality": row.roi_quality,
         "updated_time": row.updated_ms // 1000,
+        **{field: number(getattr(row, field)) for field in MORE_STATS},
     }

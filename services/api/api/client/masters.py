@@ -27,7 +27,8 @@ Closing = Annotated[ClosePolicy | None, Query(description="What becomes of open 
 
 DEFAULT_PERIOD = "30D"
 MASTER_FIELDS = tuple(field for field in views.MASTER if field not in {"description", "version"})
-FIELDS = filters.fields_of(Master, MASTER_FIELDS) | filters.fields_of(MasterStats, views.STATS, prefix="stats.")
+STATS_FIELDS = (*views.STATS, *views.MORE_STATS, "roi_simple", "coverage_days")
+FIELDS = filters.fields_of(Master, MASTER_FIELDS) | filters.fields_of(MasterStats, STATS_FIELDS, prefix="stats.")
 PERIODS = {"stats_period": tuple(PERIOD_DAYS), "period": tuple(PERIOD_DAYS)}
 OPTIONS = {name: one_of(name, *values) for name, values in PERIODS.items()}
 
