@@ -83,23 +83,24 @@ class Bench:
         first = int(time.time()) * 1000  # customers that no other run has
         self._master = await self._account(first)
         policy = {"reward_type": 3, "fee_percent": 20}
-        master = {"login": self._master, "strategy_name": "Benchmark", "visibility": "private", "reward_policy": policy}
-        await self._call(first, "/copytrade/master", master)
+        master = {"login": self._master, "strategy_name": "Benchmark", "visibility": "public", "reward_policy": policy}
+        record = (await self._call(first, "POST", "/copytrade/master", master))["id"]
         for number in range(1, self._followers + 1):
             login = await self._account(first + number)
-            await self._call(first + number, "/copytrade/follower", {"login": login})
+            await self._call(first + number, "POST", "/copytrade/follower", {"login": login})
             copying = {"master_login": self._master, "follower_login": login, "volume_mode": 1, "risk_multiplier": 1}
-            await self._call(first + number, "/copytrade/subscription", copying)
+            await self._call(first + number, "POST", "/copytrade/subscription", copying)
             self._logins.append(login)
             self._told("followers", number, self._followers)
+        await self._call(first, "PUT", f"/copytrade/master/{record}", {"visibility": "private"})  # no strategy for the marketplace
 
     async def _account(self, customer: int) -> int:
         wanted = {"customer_id": customer, "group": "real-usd", "balance": BALANCE, "leverage": LEVERAGE}
         login: int = (await self._venue.call("POST", "/accounts", wanted))["login"]
         return login
 
-    async def _call(self, customer: int, path: str, body: Any) -> None:
-        await self._api.call("POST", path, body, issued(self._home, "customer", str(customer)))
+    async def _call(self, customer: int, method: str, path: str, body: Any) -> Any:
+        return await self._api.call(method, path, body, issued(self._home, "customer", str(customer)))
 
     async def _one_trade(self, number: int) -> float:
         """Opens, waits for one follower's copy, closes, waits until it is closed. Answers the seconds of the opening."""
