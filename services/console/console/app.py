@@ -7,6 +7,7 @@ from fastapi import FastAPI, Response
 from nicegui import app as pages_app
 from nicegui import ui
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from shared.telemetry import READY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import Api
@@ -113,6 +114,7 @@ def create_app(settings: Settings, api: Api | None = None) -> FastAPI:
 
 def _add_health(app: FastAPI, console: Console) -> None:
     """`/healthz`, `/readyz` and `/metrics`, as the other services have them."""
+    READY.set(1)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
