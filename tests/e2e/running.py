@@ -98,9 +98,14 @@ class RunningStack(Client):
         """`kill -9` of one service; the supervisor starts it again."""
         os.kill(int((self.home / "run" / f"{service}.pid").read_text()), signal.SIGKILL)
 
+    def command(self, *words: str) -> str:
+        """What a `lockstep` command on the home prints; its failure is the test's."""
+        done = subprocess.run([*LOCKSTEP, *words, "--home", str(self.home)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr or done.stdout
+        return done.stdout.strip()
+
     def token(self, customer: int) -> str:
-        command = [*LOCKSTEP, "token", "customer", str(customer), "--home", str(self.home)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return self.command("token", "customer", str(customer))
 
     def alive(self) -> bool:
         return self._process is None or self._process.poll() is None
