@@ -17,9 +17,14 @@ $(UV):
 	@$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
-setup: .venv/.synced  ## everything that the other targets need
+# An existing client of the signed OpenAPI, as a stranger installs it: nothing of ours, and ours nothing of it.
+.venv-clients/.synced: uv.lock pyproject.toml | $(UV)
+	@UV_PROJECT_ENVIRONMENT=.venv-clients $(UV) sync --frozen --quiet --only-group clients
+	@touch $@
 
-run: setup  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 9000")
+setup: .venv/.synced .venv-clients/.synced  ## everything that the other targets need
+
+run: .venv/.synced  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 9000")
 	@exec $(RUN) lockstep up $(ARGS)
 
 test: setup  ## all tests, with their own servers (ARGS="-k log")

@@ -151,6 +151,11 @@ async def test_the_leaders_own_minimums_count_where_they_are_more(world: World) 
 
 async def test_the_leverage_is_locked_while_copies_are_open(world: World) -> None:
     client = await ready(world)
+    await world.told(flow.on_links, links(link(2)))  # opened with the account's, 100
+    assert await client.refused("/config", FIXED) == (-1130, PARAMETER % "leverage")
+    for same in ("100", "0"):
+        assert (await client.put("/config", FIXED | {"leverage": same})).json()["code"] == 200
+    await world.told(flow.on_links, links(link(2, LinkState.CLOSED, "closed")))
     assert (await client.put("/config", FIXED)).json()["code"] == 200
     await world.told(flow.on_links, links(link(2)))
     assert await client.refused("/config", FIXED | {"leverage": "21"}) == (-1130, PARAMETER % "leverage")

@@ -1,7 +1,7 @@
 """The OpenAPI's follow config (specification 5): which orders it leaves out, how much a copy is by it, and how much money copies may bind.
 
 Amounts are in 1e-8 of the follower's currency, margins those of the follow leverage. What the document leaves open is settled in
-docs/decisions/0011-the-follow-config.md.
+docs/decisions/0013-the-follow-config.md.
 """
 
 from shared.contracts.config import VolumeMode

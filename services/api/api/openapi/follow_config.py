@@ -57,8 +57,9 @@ async def put_config(request: Request) -> Json:
         wrong = follow_rules.below_least(wanted.config, wanted.mode, least)
         if wrong:
             raise SignedRefusal(-1130, wrong)
-        before = store.follow_of(one)
-        moved = wanted.config.leverage != (before.leverage if before else 0)
+        before, account = store.follow_of(one), await read_models.account(change.session, caller.login)
+        own = account.leverage if account else 0
+        moved = (wanted.config.leverage or own) != ((before.leverage if before else 0) or own)
         if moved and await read_models.has_active_links(change.session, col(TradeLink.subscription_id), one.id):
             raise SignedRefusal(-1130, "leverage")
         return await follow.configure(change, one, wanted)
