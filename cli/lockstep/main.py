@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from lockstep import access, letters
 from lockstep.options import HomeOption, JsonOption, ServiceOption, ShardsOption, UrlOption, busy, home_of
+from lockstep.sim import sim_command
 from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, MOST_SHARDS, Stack, StackError
 from lockstep.stores import sharded
 
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(access.token, name="token")
 app.add_typer(access.keys, name="api-key")
 app.add_typer(letters.commands, name="dead-letters")
+app.command("sim")(sim_command)
 
 
 @app.command()
@@ -250,18 +252,31 @@ def explain_command(
 
 
 @app.command("verify")
-def verify_command(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def verify_command(
+    home: HomeOption = DEFAULT_HOME,
+    rewards_url: Annotated[
+        list[str] | None, typer.Option(help="The rewards' store, where it is not in the home; one for each shard.")
+    ] = None,
+    gateway_url: Annotated[str | None, typer.Option(help="The venue's store, then.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Recompute what the rewards service claims (journal, balances, accruals) and compare it with the venue's own record of operations.
 
     Names the first difference, with exit code 1. The stack may run meanwhile.
 
     Example: lockstep verify --home /tmp/try
     """
-    from lockstep.stores import stores
+    from lockstep.stores import ServiceStore, stores
     from lockstep.verify import verified
 
-    there = [store for store in stores(home_of(home)) if store.exists()]
-    rewards, gateway = ([store for store in there if store.service == service] for service in ("rewards", "gateway"))
+    if bool(rewards_url) != bool(gateway_url):
+        raise StackError("give --rewards-url and --gateway-url, or neither")
+    if rewards_url and gateway_url:
+        rewards = [ServiceStore("rewards", url, number) for number, url in enumerate(rewards_url, 1)]
+        gateway = [ServiceStore("gateway", gateway_url)]
+    else:
+        there = [store for store in stores(home_of(home)) if store.exists()]
+        rewards, gateway = ([store for store in there if store.service == service] for service in ("rewards", "gateway"))
     if not rewards or not gateway:
         raise StackError(f"there are no stores in {home_of(home).path}: start the stack once, or give --home")
     with busy("recomputes the journal and compares it with the venue"):

@@ -325,9 +325,9 @@ async def test_what_the_venue_did_that_nobody_asked_for_is_found(small: World) -
     await small.closed(7, 9003, profit="-100")
     asked, void = (next(row.id for row in small.accruals.values() if row.source_order == order) for order in (9002, 9003))
     async with small.store.read() as session:
-        assert await unclaimed(session, [f"r-{first.id}-out", f"r-{first.id}-in", f"r-{asked}-out"]) is None
+        assert await unclaimed([f"r-{first.id}-out", f"r-{first.id}-in", f"r-{asked}-out"], session) is None
         for wrong in (f"r-{asked}-in", f"r-{void}-out", "r-5-out", "mine"):
-            assert str(await unclaimed(session, [f"r-{first.id}-out", wrong])).startswith(f"venue: {wrong}: was carried out, but")
+            assert str(await unclaimed([f"r-{first.id}-out", wrong], session)).startswith(f"venue: {wrong}: was carried out, but")
 
 
 async def test_verify_finds_a_deal_that_was_counted_twice(small: World) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -274,15 +275,25 @@ def test_verify_names_what_the_venue_has_otherwise(home: Home) -> None:
     for service in ("rewards", "gateway"):
         assert run(home, "migrate", "--service", service)[0] == 0
     assert run(home, "verify") == (0, "everything agrees; 0 balance operations are on the venue as they are claimed\n")
-    with sqlite3.connect(home.path / "gateway.db") as store:
-        for number in (1, 2):
-            values = (number, 100001, "OP_BALANCE_OUT", 100_000_000, "TR_REASON_COPY_REWARD", "r-5-out", "", 1)
+    urls = ("--rewards-url", f"sqlite:///{home.path}/rewards.db", "--gateway-url", f"sqlite:///{home.path}/gateway.db")
+    for number, said in ((1, "was carried out, but there is no such accrual"), (2, "carried out twice, as operation 1 and 2")):
+        with sqlite3.connect(home.path / "gateway.db") as store:
+            values = (number, 100001, "OP_BALANCE_OUT", "1", "TR_REASON_COPY_REWARD", "r-5-out", "", 1)
             store.execute(
                 "INSERT INTO operation (id, login, operation, amount, reason, client_id, api_data, time_ms) VALUES (?,?,?,?,?,?,?,?)",
                 values,
             )
-    code, output = run(home, "verify")
-    assert (code, output) == (1, "venue: r-5-out: carried out twice, as operation 1 and 2\n")
+        assert run(home, "verify") == run(home, "verify", *urls) == (1, f"venue: r-5-out: {said}\n")
+    assert run(home, "verify", *urls[:2])[0] == 1
+
+
+@pytest.mark.postgres
+def test_verify_reads_postgres(home: Home, postgres: Callable[[str], str]) -> None:
+    urls = {service: postgres(service) for service in ("rewards", "gateway")}
+    for service, url in urls.items():
+        assert run(home, "migrate", "--service", service, "--database-url", url)[0] == 0
+    code, output = run(home, "verify", "--rewards-url", urls["rewards"], "--gateway-url", urls["gateway"])
+    assert (code, output) == (0, "everything agrees; 0 balance operations are on the venue as they are claimed\n")
 
 
 def test_verify_needs_a_home_with_stores(home: Home) -> None:

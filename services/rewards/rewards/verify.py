@@ -246,10 +246,12 @@ def _digits(amounts: Iterable[Decimal]) -> str:
     return " and ".join(decide.text(one) for one in amounts)
 
 
-async def unclaimed(session: AsyncSession, done: Iterable[str]) -> Difference | None:
+async def unclaimed(done: Iterable[str], *shards: AsyncSession) -> Difference | None:
     """Whether the venue has carried out an operation under a reward's id that no accrual has asked for: read the venue's record first."""
     ids = [(client_id, parse_reward_client_id(client_id)) for client_id in done]
-    accruals = await store.accruals_by_id(session, {parsed[0] for _, parsed in ids if parsed is not None})
+    accruals: dict[int, Accrual] = {}
+    for session in shards:
+        accruals |= await store.accruals_by_id(session, {parsed[0] for _, parsed in ids if parsed is not None})
     for client_id, parsed in ids:
         accrual = accruals.get(parsed[0]) if parsed else None
         if accrual is None or parsed is None:
