@@ -1,13 +1,11 @@
 """Subscriptions and accounts as columns of integers: what the executor keeps in memory of a million of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from shared.contracts.config import ManualTradingMode
 
-from executor.store import Subscription, columns_of
 from executor.terms import Rules
 
 Integers = NDArray[np.int64]
@@ -35,24 +33,24 @@ class Names:
 class Grid:
     """Rows of integers that grow, one column a field."""
 
-    def __init__(self, width: int, rows: Sequence[Sequence[int]] = ()) -> None:
-        self.size = len(rows)
-        self._data: Integers = np.array(rows, dtype=np.int64) if rows else np.zeros((0, width), dtype=np.int64)
+    def __init__(self, width: int, rows: Integers | None = None) -> None:
+        self._data: Integers = np.zeros((0, width), dtype=np.int64) if rows is None else rows
+        self.size = len(self._data)
 
     @property
     def data(self) -> Integers:
         """The rows there are; writing to it writes to the grid."""
         return self._data[: self.size]
 
-    def append(self, row: Sequence[int]) -> int:
-        """Adds a row; answers its place."""
-        if self.size == len(self._data):
-            grown = np.zeros((max(4, self.size * 3 // 2), self._data.shape[1]), dtype=np.int64)
-            grown[: self.size] = self._data
+    def append(self, row: Sequence[int] | Integers, count: int = 1) -> int:
+        """Adds a row, so many times; answers the place of the first."""
+        first, self.size = self.size, self.size + count
+        if self.size > len(self._data):
+            grown = np.zeros((max(4, self.size * 5 // 4), self._data.shape[1]), dtype=np.int64)
+            grown[:first] = self._data[:first]
             self._data = grown
-        self._data[self.size] = row
-        self.size += 1
-        return self.size - 1
+        self._data[first : self.size] = row
+        return first
 
 
 ACCOUNT_FIELDS = (
@@ -71,15 +69,21 @@ class Accounts:
         self.groups = Names()
         self.currencies = Names()
 
-    def add(self, login: int) -> int:
-        """The place of an account; a new one is not `known` yet."""
-        place = self.place.get(login)
-        if place is None:
-            row = [0] * len(ACCOUNT_FIELDS)
-            row[0], row[A["group"]], row[A["currency"]] = login, self.groups.number(""), self.currencies.number("")
-            row[A["manual_mode"]] = int(ManualTradingMode.ALLOW_ALL)
-            place = self.place[login] = self.grid.append(row)
-        return place
+    def add(self, logins: Sequence[int]) -> None:
+        """Makes room for accounts that are new, and not `known` yet."""
+        row = [0] * len(ACCOUNT_FIELDS)
+        row[A["group"]], row[A["currency"]] = self.groups.number(""), self.currencies.number("")
+        row[A["manual_mode"]] = int(ManualTradingMode.ALLOW_ALL)
+        distinct = list(dict.fromkeys(logins))
+        first = self.grid.append(row, len(distinct))
+        self.grid.data[first:, A["login"]] = distinct
+        self.place |= zip(distinct, range(first, first + len(distinct)), strict=True)
+
+    def put(self, logins: Sequence[int], names: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
+        """Writes these figures of many accounts at once."""
+        if logins:
+            places = np.array([self.place[login] for login in logins])
+            self.grid.data[places[:, None], [A[name] for name in names]] = np.array(rows, dtype=np.int64)
 
     def get(self, login: int, field: str) -> int:
         """One figure of a loaded account."""
@@ -115,16 +119,11 @@ T_WIDTH = len(S)
 KEPT = [S[name] for name in ("copies", "bound", "spent")]
 """What a change of the settings leaves as it is."""
 
-_STORED = columns_of(Subscription)
-_FROM_STORE = [_STORED.index("id" if name == "subscription" else name) for name in RULES]
-_REST_FROM_STORE = [_STORED.index(name) for name in ("master_login", "follower_login", "created_ms", "deleted", "rank", "past_due")]
-_SYMBOLS = _STORED.index("symbols")
-
 
 class Columns:
     """One master's subscriptions, in the order of their ids."""
 
-    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, rows: Integers) -> None:
         self.grid = Grid(len(S), rows)
 
     @property
@@ -140,7 +139,7 @@ class Columns:
         place = int(np.searchsorted(ids, subscription))
         return place if place < len(ids) and ids[place] == subscription else None
 
-    def put(self, row: Sequence[int]) -> bool:
+    def put(self, row: Integers) -> bool:
         """Takes a subscription over. False when it does not fit in the order: then the columns have to be loaded anew."""
         place = self.find(row[0])
         if place is not None:
@@ -157,16 +156,3 @@ class Columns:
         """One row as the plain rule takes it; `listed` holds the numbers of the symbol lists that name the signal's symbol."""
         row = self.data[place].tolist()
         return Rules._make([*row[: len(RULES)], int(row[S["symbols"]] in listed)])
-
-
-def column_row(stored: Sequence[Any], symbols: int, account: int, copies: int, stopped: int, bound: int = 0, spent: int = 0) -> list[int]:
-    """A stored subscription as a row of columns."""
-    row = [stored[place] for place in _FROM_STORE]
-    row += [stored[place] for place in _REST_FROM_STORE]
-    return [*row, symbols, account, copies, stopped, bound, spent]
-
-
-def symbols_of(stored: Sequence[Any]) -> str:
-    """A stored subscription's list of symbols."""
-    text: str = stored[_SYMBOLS]
-    return text

@@ -15,15 +15,15 @@ from shared.shards import numbered
 from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from executor import fanouts, store
-from executor.columns import A, Accounts, Columns, S, column_row, symbols_of
+from executor import fanouts, loading, store
+from executor.columns import A, Accounts, Columns, Integers, S
 from executor.fanouts import Chosen, Flight
 from executor.follows import Follows
 from executor.limits import hold
 from executor.market import Market, SymbolFacts
 from executor.records import LinkRecord, PositionRecord, link_row, position_row
 from executor.settings import ExecutorSettings
-from executor.store import Account, FanOut, Follower, Guard, Halt, Link, Master, Position, Subscription, Symbol, read_in, read_rows, table
+from executor.store import Account, FanOut, Guard, Halt, Link, Master, Position, Symbol, read_rows, table
 
 LINKS_KEPT = 100_000
 POSITIONS_KEPT = 100_000
@@ -189,34 +189,11 @@ class Desk:
         accounts = self.memory.accounts
         missing = [login for login in logins if login not in accounts.place]
         if missing:
-            for login in missing:
-                accounts.add(login)
-            for row in await read_in(self.session, Account, "login", missing):
-                self._take_account(row)
-            for login, _, _, enabled, mode, most, deleted in await read_in(self.session, Follower, "login", missing):
-                self.take_follower(login, 0 if deleted else enabled, ALLOW_ALL if deleted else mode, most)
-            for login in missing:
-                accounts.set(login, halted=self.halted(login))
+            await loading.accounts(self.session, accounts, missing)
+            for scope, login in self.memory.halts:
+                if scope == "follower" and login.isdigit() and int(login) in accounts.place:
+                    accounts.set(int(login), halted=self.halted(int(login)))
         return accounts
-
-    def _take_account(self, row: tuple[Any, ...]) -> None:
-        login, group, currency, demo, leverage, balance, credit, equity, free, positions, reward, updated = row
-        accounts = self.memory.accounts
-        accounts.set(
-            login,
-            known=1,
-            demo=demo,
-            leverage=leverage,
-            balance=balance,
-            credit=credit,
-            equity=equity,
-            free_margin=free,
-            positions=positions,
-            reward_credit=reward,
-            updated_ms=updated,
-            group=accounts.groups.number(group),
-            currency=accounts.currencies.number(currency),
-        )
 
     def take_follower(self, login: int, enabled: int, manual_mode: int, max_masters: int) -> None:
         """What a follower's settings say, beside its account."""
@@ -231,24 +208,37 @@ class Desk:
         columns = self.memory.columns.get(master_login)
         if columns is None:
             await self.write()
-            own = table(Subscription)
-            rows = await read_rows(self.session, Subscription, own.c.master_login == master_login, own.c.deleted == 0, order_by=own.c.id)
             copies = Counter(await store.active_copies(self.session, master_login))
             for flight in self.memory.flights:
                 if flight.master_login == master_login:
                     copies.update(flight.subscriptions[flight.alone].tolist())
-            accounts = await self.accounts(row[3] for row in rows)
-            columns = self.memory.columns[master_login] = Columns([self.column_row(row, copies[row[0]], accounts) for row in rows])
+            rows = await loading.subscriptions(self.session, master_login)
+            accounts = await self.accounts(row[loading.FOLLOWER] for row in rows)
+            columns = Columns(loading.columns(rows, self.memory.list_number, accounts))
+            guards, follows = self.memory.guards, self.memory.follows
+            for place, row in enumerate(rows):
+                subscription, login = row[0], row[loading.FOLLOWER]
+                if subscription in copies:
+                    columns.data[place, S["copies"]] = copies[subscription]
+                if login in guards or subscription in follows.copy_stops or subscription in follows.stakes:
+                    self._mark(columns.data[place], login)
+            self.memory.columns[master_login] = columns
         return columns
 
-    def column_row(self, stored: tuple[Any, ...], copies: int, accounts: Accounts) -> list[int]:
+    def column_row(self, stored: tuple[Any, ...], copies: int, accounts: Accounts) -> Integers:
         """A stored subscription as a row of its master's columns."""
-        subscription, follower = stored[0], stored[3]
+        row: Integers = loading.columns([loading.as_loaded(stored)], self.memory.list_number, accounts)[0]
+        row[S["copies"]] = copies
+        self._mark(row, int(row[S["follower_login"]]))
+        return row
+
+    def _mark(self, row: Integers, follower: int) -> None:
+        """Whether a subscription is stopped, and what its copies bind: of those few that have stops or a follow config."""
+        subscription = int(row[0])
         guard = self.memory.guards.get(follower, {}).get(subscription)
         whole = self.memory.follows.copy_stops.get(subscription)
-        stopped = int((guard is not None and guard.stopped_ms > 0) or (whole is not None and whole.stopped_ms > 0))
-        sums = self.memory.follows.sums(subscription)
-        return column_row(stored, self.memory.list_number(symbols_of(stored)), accounts.place[follower], copies, stopped, *sums)
+        row[S["stopped"]] = int((guard is not None and guard.stopped_ms > 0) or (whole is not None and whole.stopped_ms > 0))
+        row[S["bound"]], row[S["spent"]] = self.memory.follows.sums(subscription)
 
     async def subscription(self, master_login: int, subscription: int) -> list[int] | None:
         """A subscription's row of columns; None when it is deleted."""

@@ -73,8 +73,8 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
 
 
 def closed_ahead(work: Work) -> frozenset[int]:
-    """The positions that are closed within the entries that are handled together; those before are known as such."""
-    closed = (event.rows for batch in work.handled for event in batch.events if isinstance(event, PositionsClosed))
+    """The positions that are closed within the entries that were read together."""
+    closed = (event.rows for batch in work.ahead for event in batch.events if isinstance(event, PositionsClosed))
     return frozenset(row.order for rows in closed for row in rows)
 
 

@@ -206,6 +206,7 @@ class Reader:
         began = time.monotonic()
         async with self._store.work() as work:
             place = self.place
+            work.ahead = [one.batch for one in run]
             for one in run:
                 if work.handled and time.monotonic() - began > TRANSACTION_S:
                     break  # others wait for their turn: a halt among them

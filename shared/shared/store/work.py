@@ -67,6 +67,8 @@ class Work:
     """Called once when the block has ended, before what was emitted is numbered: for state that is written in bulk at the end."""
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     """Called once it is committed, and not at all when it is given up: for figures."""
+    ahead: list[Any] = field(default_factory=list)
+    """The entries that were read together: what a handler may look at to know what comes after."""
     handled: list[Any] = field(default_factory=list)
     """The entries (`Received`) that are handled in it: none for a request or a timer."""
     sent: list[tuple[str, int, list[Event]]] = field(default_factory=list)
