@@ -5,7 +5,8 @@ from functools import cmp_to_key
 from typing import Any
 
 import pytest
-from api import filters
+from api import columns, filters
+from api.columns import units
 from api.errors import Refused
 from api.filters import FilterField
 from hypothesis import given, settings
@@ -148,6 +149,15 @@ def test_sql_finds_what_a_loop_finds(connection: Connection, rows: list[Row], gi
     matching = select(TABLE.c.id).where(*filters.conditions(query, FIELDS, "sqlite"))
     found = list(connection.execute(filters.ordered(matching, query, FIELDS, TABLE.c.id, "sqlite")).scalars())
     assert (found, len(connection.execute(matching).all())) == page(rows, given_)
+
+
+@settings(max_examples=400, deadline=None)
+@given(rows=ROWS, given_=asked())
+def test_columns_in_memory_find_what_a_loop_finds(rows: list[Row], given_: dict[str, Any]) -> None:
+    query = filters.parse(given_, FIELDS, 100, 500, {})
+    kept = {name: [units(row[place]) if place == 2 else row[place] for row in rows] for name, place in PLACE.items()}
+    found = columns.ordered(query, kept, columns.matching(query, kept, list(range(len(rows)))))
+    assert ([rows[one][0] for one in found[query.offset :][: query.limit]], len(found)) == page(rows, given_)
 
 
 JSON = st.recursive(

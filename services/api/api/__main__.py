@@ -32,7 +32,7 @@ def main() -> None:
             reads=pushes.reads(flow.READS),
             writes={config.TOPIC: flow.snapshot},
             app=create_app(store, settings, context),
-            tasks=[context.prune_answers, context.hub.run, pushes.run, lines.run],
+            tasks=[context.prune_answers, context.hub.run, context.marketplace.run, pushes.run, lines.run],
             on_prices=on_prices,
         )
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -16,16 +17,19 @@ from shared.contracts.stats import PriceRow
 from shared.store.outbox import Report, upsert
 from shared.store.work import Store, Work
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlmodel import col
 
 from api import auth, news, read_models, tables
 from api.auth import Actor, Session, Vault
 from api.commands.change import Change
 from api.errors import AccountUnseen, Refused
+from api.marketplace import Marketplace
 from api.settings import Settings
 from api.store import Answered, Customer, Signed
 from api.views import Json
+
+log = structlog.get_logger()
 
 POLL_S = 0.05
 KEY_MAX_LENGTH = 255
@@ -56,6 +60,7 @@ class Context:
         self.prices: dict[str, PriceRow] = {}
         self.reader_places: ReaderPlaces | None = None
         """How far the readers of each stream are; None in a process without a bus."""
+        self.marketplace = Marketplace(store)
         self.hub = news.Hub(store, settings.events_streams_max, settings.events_streams_total)
         self._standings: dict[int, tuple[float, tuple[int, int]]] = {}
         self._standings_dropped = 0
@@ -146,6 +151,7 @@ class Context:
         except IntegrityError:
             raise Refused("CONFLICT", "another change came first") from None
         finally:
+            self.marketplace.stale()
             if actor.customer_id is None:  # a manager may have ended sessions
                 self._standings.clear()
                 self._standings_dropped += 1
@@ -153,7 +159,10 @@ class Context:
     async def prune_answers(self) -> None:
         """Forgets what is old, again and again; runs as long as the service does."""
         while True:
-            await self.forget_old_answers()
+            try:
+                await self.forget_old_answers()
+            except (OperationalError, InterfaceError) as fault:
+                log.warning("database unavailable", fault=repr(fault))
             await asyncio.sleep(PRUNE_EVERY_S)
 
     async def forget_old_answers(self) -> None:

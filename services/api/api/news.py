@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import structlog
 from shared.store.work import Store
 from sqlalchemy import delete, or_, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -16,6 +18,8 @@ from api import views
 from api.errors import Refused
 from api.read_models import Account, Accrual, ChangeCounter, Deal, Position, PositionGone, TradeLink
 from api.tables import Base
+
+log = structlog.get_logger()
 
 PAGE = 500
 TOUCHED_MAX = 20_000
@@ -129,7 +133,11 @@ class Hub:
         """Runs as long as the service does; when it ends, so do the streams."""
         try:
             while True:
-                await self.look()
+                try:
+                    await self.look()
+                except (OperationalError, InterfaceError) as fault:
+                    log.warning("database unavailable", fault=repr(fault))
+                    await asyncio.sleep(LOOK_EVERY_S)
                 await self._store.places.wait(LOOK_EVERY_S)
         finally:
             self.closing = True

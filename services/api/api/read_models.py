@@ -134,18 +134,10 @@ class Sharing(Base, table=True):
     settled: Decimal = Field(sa_type=ScaledDecimal)
 
 
-MORE_STATS = ("win_rate", "max_drawdown", "avg_pnl_per_trade", "trades", "login")
-
-
 class MasterStats(Base, table=True):
     """Read model of master.stats; every master has a row for each period from its creation on, so that the marketplace joins plainly."""
 
     __tablename__ = "master_stats"
-    __table_args__ = (
-        # Each holds all that is filtered by: the rows themselves, which are long, are looked up for the page alone.
-        Index("ix_stats_pnl", "period", "pnl", "roi", *MORE_STATS),
-        Index("ix_stats_roi", "period", "roi", "pnl", *MORE_STATS),
-    )
 
     login: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     period: str = Field(primary_key=True, max_length=8)
@@ -185,6 +177,7 @@ class MasterStats(Base, table=True):
     followers_in_profit: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
     tracking_difference: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
     tracking_error: Decimal | None = Field(default=None, sa_type=ScaledDecimal)
+    change_id: int = change_id()
 
 
 class Position(Base, table=True):
@@ -322,6 +315,11 @@ async def blank_stats(session: AsyncSession, login: int, currency: str, periods:
         for period, days in periods.items()
     ]
     await session.execute(upsert(session, table_of(MasterStats)).on_conflict_do_nothing(), rows)
+
+
+async def touch_master(session: AsyncSession, login: int) -> None:
+    """A new number for whatever the marketplace shows of a master."""
+    await change_rows(session, MasterStats, col(MasterStats.login) == bindparam("its_login"), {}, [{"its_login": login}])
 
 
 async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[str, Any]], keep_when_empty: tuple[str, ...] = ()) -> None:

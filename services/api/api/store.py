@@ -39,7 +39,7 @@ class Customer(Base, table=True):
 
 class Master(Base, table=True):
     __tablename__ = "master"
-    __table_args__ = (Index("ix_master_seen", "login", "visibility", "enabled", "customer_id", "id"), NEVER_AGAIN)
+    __table_args__ = (NEVER_AGAIN,)
 
     id: int = key()
     version: int = 1

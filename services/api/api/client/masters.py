@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Query, Request, Response
 from shared.contracts.stats import PERIOD_DAYS
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -14,8 +13,8 @@ from api.bodies import ClosePolicy, DeleteBody, MasterCreate, MasterUpdate
 from api.client.lists import documented, documented_search, one_of, query_of
 from api.commands import masters
 from api.door import FAILURES, At, CustomerRoute
-from api.filters import Query as Filter
 from api.intake import INT64_MAX
+from api.marketplace import FIGURES, MASTER_FIELDS
 from api.read_models import MasterStats
 from api.store import Follower, Master, RewardPolicy, Subscription
 from api.views import Json
@@ -26,9 +25,7 @@ RecordId = Annotated[int, Path(alias="id", ge=1, le=INT64_MAX)]
 Closing = Annotated[ClosePolicy | None, Query(description="What becomes of open copies: they stay, or are closed at market.")]
 
 DEFAULT_PERIOD = "30D"
-MASTER_FIELDS = tuple(field for field in views.MASTER if field not in {"description", "version"})
-STATS_FIELDS = (*views.STATS, *views.MORE_STATS, "roi_simple", "coverage_days")
-FIELDS = filters.fields_of(Master, MASTER_FIELDS) | filters.fields_of(MasterStats, STATS_FIELDS, prefix="stats.")
+FIELDS = filters.fields_of(Master, MASTER_FIELDS) | filters.fields_of(MasterStats, FIGURES, prefix="stats.")
 PERIODS = {"stats_period": tuple(PERIOD_DAYS), "period": tuple(PERIOD_DAYS)}
 OPTIONS = {name: one_of(name, *values) for name, values in PERIODS.items()}
 
@@ -89,51 +86,12 @@ async def delete_master(record: RecordId, at: At, close_policy: Closing = None, 
     return await at.write(lambda change: masters.delete(change, record, policy))
 
 
-async def _listed(request: Request, at: At) -> JSONResponse:
+async def _listed(request: Request, at: At) -> Response:
     query = await query_of(request, FIELDS, OPTIONS)
-    async with at.context.store.read() as session:
-        return JSONResponse(await _page(session, query, at.customer_id))
-
-
-async def _page(session: AsyncSession, query: Filter, customer_id: int) -> Json:
     period = query.options.get("stats_period") or query.options.get("period") or DEFAULT_PERIOD
-    dialect = session.get_bind().dialect.name
-    visible = or_((col(Master.visibility) == "public") & (col(Master.enabled) == 1), col(Master.customer_id) == customer_id)
-    joined = (col(MasterStats.login) == col(Master.login)) & (col(MasterStats.period) == period)
-    matching: Any = select(col(Master.id), func.count().over().label("total")).join(MasterStats, joined).where(visible)
-    matching = matching.where(*filters.conditions(query, FIELDS, dialect))
-    chosen = filters.ordered(matching, query, FIELDS, col(Master.id), dialect).subquery()
-    # One statement: the narrow rows of all that match are sorted and counted, and only the page's are looked up whole.
-    whole: Any = (
-        select(Master, MasterStats, RewardPolicy, _follower_count(), chosen.c.total)
-        .join(chosen, chosen.c.id == col(Master.id))
-        .join(MasterStats, joined)
-        .outerjoin(RewardPolicy, col(RewardPolicy.master_id) == col(Master.id))
-        .order_by(*filters.ordering(query, FIELDS, col(Master.id), dialect))
-    )
-    rows = (await session.execute(whole)).all()
-    listed = [
-        views.as_object(master, views.MASTER)
-        | {"stats": views.stats_view(stats), "reward_policy": views.policy_view(policy) if policy else None}
-        | {"followers": followers, "own": int(master.customer_id == customer_id)}
-        for master, stats, policy, followers, _ in rows
-    ]
-    count = rows[0].total if rows else await filters.counted(session, matching) if query.offset else 0
-    return {"rows": listed, "count": count}
+    return Response(await at.context.marketplace.page(query, period, at.customer_id), media_type="application/json")
 
 
 async def _policies(session: AsyncSession, master_ids: list[int]) -> dict[int, RewardPolicy]:
     found = await session.execute(select(RewardPolicy).where(col(RewardPolicy.master_id).in_(master_ids)))
     return {policy.master_id: policy for policy in found.scalars()}
-
-
-def _follower_count() -> Any:
-    """How many accounts follow a master; the master's own customer is not counted."""
-    return (
-        select(func.count())
-        .select_from(Subscription)
-        .join(Follower, col(Follower.login) == col(Subscription.follower_login))
-        .where(col(Subscription.master_login) == col(Master.login), col(Follower.customer_id) != col(Master.customer_id))
-        .correlate(Master)
-        .scalar_subquery()
-    )

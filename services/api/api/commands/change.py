@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from shared.contracts.config import TOPIC, State
@@ -77,11 +78,22 @@ class Change:
         row.version += 1
         row.updated_ms = max(self.work.now, row.updated_ms)
 
+    def show(self, master_login: int) -> None:
+        """The marketplace is to look at a master again. Numbered last of all: others wait for the numbers."""
+        self.work.before_commit.append(partial(read_models.touch_master, self.session, master_login))
+
     def tell(self, event: Event) -> None:
         self.work.emit(TOPIC, event)
 
     def record(self, action: str, row: Base, before: Json | None, after: Json | None, record_id: int) -> None:
-        """The audit's row: who did what, before and after."""
+        """The audit's row: who did what, before and after. What the marketplace shows of a master, it is to look at again."""
+        match row:
+            case Master():
+                self.show(row.login)
+            case RewardPolicy():
+                self.show(row.master_login)
+            case Subscription() if action != "update":  # it shows how many follow
+                self.show(row.master_login)
         self.session.add(
             Audit(
                 created_ms=self.work.now,
