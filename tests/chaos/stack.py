@@ -22,7 +22,7 @@ from tests.ports import free_base
 
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 PORT = {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
-READY_S = 120
+READY_S = 240
 """Generous: other tests may share the machine."""
 
 
@@ -138,9 +138,13 @@ class ChaosStack(RunningStack):
 
     def write(self, service: str, statement: str, **values: Any) -> None:
         """Changes a service's SQLite store from outside, as a person with its shell would."""
-        engine = create_engine(f"sqlite:///{self.home / service}.db", connect_args={"timeout": 10})
+        self.write_all(service, statement, [values])
+
+    def write_all(self, service: str, statement: str, rows: list[dict[str, Any]]) -> None:
+        """The same for many rows, in one transaction; a busy service is waited for."""
+        engine = create_engine(f"sqlite:///{self.home / service}.db", connect_args={"timeout": 60})
         with engine.begin() as connection:
-            connection.execute(text(statement), values)
+            connection.execute(text(statement), rows)
         engine.dispose()
 
     def integrity(self) -> list[str]:
@@ -163,6 +167,7 @@ class ProcessStack(ChaosStack):
         self._urls = urls
         self.env = env
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._down: set[str] = set()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -187,10 +192,20 @@ class ProcessStack(ChaosStack):
             while not self._stopping.is_set():
                 for name in ("redis", *SERVICES):
                     child = self._children.get(name)
-                    if child is None or child.poll() is not None:
+                    if (child is None or child.poll() is not None) and name not in self._down:
                         program = redis if name == "redis" else self.program(name)
                         self._children[name] = subprocess.Popen(program.command, env=dict(program.env), stdout=log, stderr=log)
                 self._stopping.wait(0.2)
+
+    @contextlib.contextmanager
+    def down(self, service: str) -> Iterator[None]:
+        """A service is stopped, and not started again before the block ends; the others go on."""
+        self._down.add(service)
+        child = self._children[service]
+        child.send_signal(signal.SIGTERM)
+        child.wait(20)
+        yield
+        self._down.discard(service)
 
     def pid(self, name: str) -> int:
         child = self._children.get(name)

@@ -120,7 +120,7 @@ def test_redis_away(tmp_path: Path, away: str) -> None:
     """For 60 s Redis is not there, does not answer, or takes no more: both doors go on; a subscription of that time copies what comes."""
     plan, since = Plan(trades=120, block=120, seconds=75), 60
     with running(tmp_path) as stack:
-        run = Run(f"R8 {away}", stack, plan, since={"C": since})
+        run = Run(f"R8 {away}", stack, plan, since={"C": since}, within_s=60)
         run.work.prepare()
         (numbers,) = plan.blocks
         ends: list[Callable[[], object]] = []

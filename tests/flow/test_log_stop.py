@@ -45,7 +45,7 @@ async def test_a_reader_that_waits_for_a_cause_is_let_go(tmp_path: Path, valkey:
 
 
 async def test_a_backlog_does_not_hold_up_what_waits_for_its_turn(tmp_path: Path) -> None:
-    """Ten entries of 0.1 s each are given to a reader at once: a request gets its turn after 0.3 s of them, and all are handled once."""
+    """Ten entries of 0.1 s each come at once: a request gets its turn after one or two of them, and all are handled once."""
     engine = create_engine(f"sqlite:///{tmp_path}/a.db")
     async with engine.begin() as connection:
         await connection.run_sync(METADATA.create_all)

@@ -25,7 +25,7 @@ from shared.store.work import Store, Work
 log = structlog.get_logger()
 
 TRIES = 3
-TRANSACTION_S = 0.3
+TRANSACTION_S = 0.1
 """How long one transaction goes on taking entries: what waits for its turn (a halt, a request) is not held up by a backlog."""
 ROWS_DECODED = 10_000
 """How many rows are decoded ahead, so that a backlog of large entries does not fill the memory."""

@@ -1,0 +1,65 @@
+"""S8: passwords cannot be guessed by trying, and an answer does not tell whether an e-mail is known."""
+
+import time
+from collections import Counter
+from statistics import median
+
+import pytest
+from api import auth
+from argon2 import PasswordHasher
+
+from tests.api.world import ALICE, World
+
+pytestmark = pytest.mark.anyio
+
+EMAILS = ("alice@example.com", "nobody@example.com")
+
+
+async def answers(world: World, emails: list[str]) -> Counter[int]:
+    """The statuses of as many attempts, each with another wrong password."""
+    body = [{"email": email, "password": f"guess number {number}"} for number, email in enumerate(emails)]
+    return Counter([(await world.call(None, "POST", "/customer/auth/login", one)).status_code for one in body])
+
+
+@pytest.fixture
+async def known(world: World) -> World:
+    customer = {"id": ALICE, "email": EMAILS[0], "password": "correct horse"}
+    await world.good("SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", customer)
+    return world
+
+
+@pytest.mark.parametrize("email", EMAILS)
+async def test_a_thousand_wrong_passwords(known: World, monkeypatch: pytest.MonkeyPatch, email: str) -> None:
+    """20 a minute are looked at, the others are refused before any password is; the right one waits as well, others do not."""
+    checked = []
+    monkeypatch.setattr(auth, "check_password", lambda password_hash, password: bool(checked.append(password)))
+    assert await answers(known, [email] * 1000) == {403: 20, 429: 980}
+    assert len(checked) == 20
+    late = await known.call(None, "POST", "/customer/auth/login", {"email": email, "password": "correct horse"})
+    assert (late.status_code, late.json()["error"]) == (429, "TOO_MANY_REQUESTS")
+    assert 0 < int(late.headers["Retry-After"]) <= 60
+    assert await answers(known, ["bob@example.com"]) == {403: 1}
+
+
+async def test_a_thousand_e_mails_from_one_address(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "check_password", lambda password_hash, password: False)
+    assert await answers(known, [f"customer{number}@example.com" for number in range(1000)]) == {403: 200, 429: 800}
+
+
+async def test_an_answer_takes_as_long_for_an_e_mail_that_nobody_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real cost of a password's hash; half or twice as long would tell."""
+    monkeypatch.setattr(auth, "_hasher", PasswordHasher())
+    await world.good(
+        "SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", {"id": ALICE, "email": EMAILS[0], "password": "correct horse"}
+    )
+    took: dict[str, list[float]] = {email: [] for email in EMAILS}
+    said = set()
+    for _ in range(8):
+        for email in EMAILS:
+            began = time.perf_counter()
+            answer = await world.call(None, "POST", "/customer/auth/login", {"email": email, "password": "wrong"})
+            took[email].append(time.perf_counter() - began)
+            said.add((answer.status_code, answer.text))
+    assert len(said) == 1
+    known, unknown = (min(took[email]) for email in EMAILS)
+    assert 0.5 < known / unknown < 2, (median(took[EMAILS[0]]), median(took[EMAILS[1]]))

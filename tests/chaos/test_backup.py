@@ -1,0 +1,56 @@
+"""A service's store is lost and restored from a backup while the others go on; everything ends as if it had never been away."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.burning import Plan, Run
+from tests.chaos.oracle import CLOSE, OPEN, REDUCE
+from tests.chaos.stack import ChaosStack, ProcessStack, run_command, running, wait_until
+
+
+def backup(stack: ChaosStack, service: str, kept: Path) -> None:
+    """As `docs/operations.md` says: the service works on meanwhile."""
+    with closing(sqlite3.connect(stack.home / f"{service}.db")) as store, closing(sqlite3.connect(kept)) as copy:
+        store.backup(copy)
+
+
+def restore(stack: ChaosStack, service: str, kept: Path) -> None:
+    """The store is gone; what was kept takes its place."""
+    for name in (f"{service}.db", f"{service}.db-wal", f"{service}.db-shm"):
+        (stack.home / name).unlink(missing_ok=True)
+    (stack.home / f"{service}.db").write_bytes(kept.read_bytes())
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("service", ["executor", "rewards", "stats", "api"])
+def test_a_store_is_restored(tmp_path: Path, service: str) -> None:
+    """The backup is a third of the run old: copies, fees, statistics and pages since then are made good from the others' outboxes."""
+    plan = Plan(trades=96, block=48, seconds=4, hands=4)
+    kept = tmp_path / "kept.db"
+    with running(tmp_path, env={}) as stack:
+        assert isinstance(stack, ProcessStack)
+        run = Run(f"backup of {service}", stack, plan)
+        run.work.prepare()
+        first, second = plan.blocks
+        for stage in (OPEN, REDUCE):
+            run.work.act(0, stage, first, 0)
+            run.catch_up(f"before the backup, stage {stage}")
+        backup(stack, service, kept)
+        run.work.act(0, CLOSE, first, 0)
+        run.catch_up("after the backup")
+        run.work.act(1, OPEN, second, plan.seconds)
+        run.catch_up("after the backup")
+        with stack.down(service):
+            restore(stack, service, kept)
+        assert wait_until(lambda: stack.ready(service), 60)
+        run.catch_up("restored")
+        for stage in (REDUCE, CLOSE):
+            run.work.act(1, stage, second, plan.seconds)
+            run.catch_up(f"after the restore, stage {stage}")
+        run_command(stack, "resync")
+        run.finish()
+        run_command(stack, "verify")
