@@ -127,9 +127,16 @@ def _by(one: Json) -> str:
 
 def _row(one: Json) -> Json:
     return {
-        "id": one["id"], "scope": one["scope"], "key": one["key"], "what": f"{one['scope']} {one['key']}",
-        "title": f"{one['scope']} {one['key']}", "mode": one["mode"].replace("_", " "), "mode_tone": "bad", "reason": one["reason"],
-        "by": _by(one), "since": when(one["updated_time"]),
+        "id": one["id"],
+        "scope": one["scope"],
+        "key": one["key"],
+        "what": f"{one['scope']} {one['key']}",
+        "title": f"{one['scope']} {one['key']}",
+        "mode": one["mode"].replace("_", " "),
+        "mode_tone": "bad",
+        "reason": one["reason"],
+        "by": _by(one),
+        "since": when(one["updated_time"]),
     }
 
 

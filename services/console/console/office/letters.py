@@ -17,8 +17,15 @@ OTHERS = "What the api could not handle, with payload and error. Those of the ot
 def _letter(one: Json) -> Json:
     state, tone = ("Handled since", "good") if one["retried"] else ("Retry asked", "info") if one["retry_requested"] else ("Waits", "bad")
     return {
-        "id": one["id"], "title": f"letter {one['id']}", "stream": one["stream"], "number": str(one["number"]), "reason": one["reason"],
-        "state": state, "state_tone": tone, "waits": not one["retried"], "created_time": when(one["created_time"]),
+        "id": one["id"],
+        "title": f"letter {one['id']}",
+        "stream": one["stream"],
+        "number": str(one["number"]),
+        "reason": one["reason"],
+        "state": state,
+        "state_tone": tone,
+        "waits": not one["retried"],
+        "created_time": when(one["created_time"]),
     }
 
 
@@ -61,7 +68,11 @@ class Letters:
 
 def _change(one: Json) -> Json:
     return {
-        "id": one["id"], "actor": one["actor"], "action": one["action"], "noun": one["noun"], "record_id": str(one["record_id"]),
+        "id": one["id"],
+        "actor": one["actor"],
+        "action": one["action"],
+        "noun": one["noun"],
+        "record_id": str(one["record_id"]),
         "created_time": when(one["created_time"]),
     }
 

@@ -45,13 +45,15 @@ def topic_row(one: Json, now: int) -> Json:
     silent = now - one["reported_time"] > SILENT_S
     state, tone = ("away", "bad") if silent else ("behind", "warn") if one["lag"] > 0 else ("level", "good")
     return {
-        "id": f"{one['stream']} {one['reader']}", "stream": one["stream"], "reader": one["reader"], "state": state, "state_tone": tone,
-
-            "lag": plain(one["lag"], 0),
-            "place": plain(one["place"], 0),
-            "last": plain(one["last"], 0),
-            "seen": ago(one["reported_time"], now)
-        ,
+        "id": f"{one['stream']} {one['reader']}",
+        "stream": one["stream"],
+        "reader": one["reader"],
+        "state": state,
+        "state_tone": tone,
+        "lag": plain(one["lag"], 0),
+        "place": plain(one["place"], 0),
+        "last": plain(one["last"], 0),
+        "seen": ago(one["reported_time"], now),
     }
 
 

@@ -25,8 +25,12 @@ def _flag(on: Any, yes: str = "enabled", no: str = "disabled") -> Json:
 
 def _master(one: Json) -> Json:
     return {
-        "id": one["id"], "login": str(one["login"]), "strategy_name": one["strategy_name"], "customer_id": str(one["customer_id"]),
-        "visibility": one["visibility"], "allowed_follower_modes": words.ADMITS[one["allowed_follower_modes"]],
+        "id": one["id"],
+        "login": str(one["login"]),
+        "strategy_name": one["strategy_name"],
+        "customer_id": str(one["customer_id"]),
+        "visibility": one["visibility"],
+        "allowed_follower_modes": words.ADMITS[one["allowed_follower_modes"]],
         **_flag(one["enabled"]),
         "created_time": when(one["created_time"]),
     }
@@ -34,12 +38,10 @@ def _master(one: Json) -> Json:
 
 def _follower(one: Json) -> Json:
     return {
-
-            "id": one["id"],
-            "login": str(one["login"]),
-            "customer_id": str(one["customer_id"]),
-            "max_master_count": one["max_master_count"]
-        ,
+        "id": one["id"],
+        "login": str(one["login"]),
+        "customer_id": str(one["customer_id"]),
+        "max_master_count": one["max_master_count"],
         "manual_trading_mode": words.MANUAL[one["manual_trading_mode"]],
         **_flag(one["enabled"]),
         "created_time": when(one["created_time"]),
@@ -50,15 +52,23 @@ def _subscription(one: Json) -> Json:
     good = one["status"] == 0 and one["enabled"] and one["standing"] == "good"
     status = words.STATUS.get(one["status"], "?") if one["standing"] == "good" else words.STANDING.get(one["standing"], "Fee unpaid")
     return {
-        "id": one["id"], "follower_login": str(one["follower_login"]), "master_login": str(one["master_login"]),
-        "status": status, "status_tone": "good" if good else "warn", "how": how(one), "created_time": when(one["created_time"]),
+        "id": one["id"],
+        "follower_login": str(one["follower_login"]),
+        "master_login": str(one["master_login"]),
+        "status": status,
+        "status_tone": "good" if good else "warn",
+        "how": how(one),
+        "created_time": when(one["created_time"]),
     }
 
 
 def _link(one: Json) -> Json:
     skipped = one["phase"] in {"skipped", "rejected"}
     return {
-        "id": one["id"], "symbol": one["symbol"], "side": one["side"] or "–", "side_tone": "info" if one["side"] == "buy" else "",
+        "id": one["id"],
+        "symbol": one["symbol"],
+        "side": one["side"] or "–",
+        "side_tone": "info" if one["side"] == "buy" else "",
         "phase": words.PHASE.get(one["phase"], one["phase"]),
         "phase_tone": words.PHASE_TONE.get(one["phase"], "mute"),
         "reason": f"{words.reason(one['reason'])} ({one['reason']})" if one["reason"] else "",
@@ -72,7 +82,8 @@ def _link(one: Json) -> Json:
 
 def _accrual(one: Json) -> Json:
     return {
-        "id": one["id"], "reward_type": words.REWARD.get(one["reward_type"], "?"),
+        "id": one["id"],
+        "reward_type": words.REWARD.get(one["reward_type"], "?"),
         "state": words.ACCRUAL_STATE.get(one["state"], "?"),
         "state_tone": words.ACCRUAL_TONE.get(one["state"], ""),
         "fee_amount": money(one["fee_amount"], one["currency"]),

@@ -30,6 +30,7 @@ FILTERS = {
     "trades": ("stats.trades", ">=", "Trades at least", ""),
     "pnl": ("stats.pnl", ">=", "Profit at least", ""),
 }
+COUNTS = frozenset({"trades"})
 AT_FIRST: Json = {"period": "30D", "search": "", "sort": "stats.roi desc", "filters": {}, "admits": None, "view": "cards", "page": 1}
 HUES = 360
 
@@ -128,6 +129,11 @@ def query_of(state: Json) -> Json:
     field, _, direction = state["sort"].partition(" ")
     page = {"limit": PER_PAGE, "offset": (state["page"] - 1) * PER_PAGE}
     return {"stats_period": state["period"], "where": where, "orderBy": [[field, direction]]} | page
+
+
+def _compared(key: str, value: Any) -> int | Decimal:
+    """A count compares with a whole number, a figure with any."""
+    return int(value) if key in COUNTS else Decimal(str(value))
 
 
 async def found(who: Who, state: Json) -> Json:
