@@ -344,6 +344,25 @@ async def test_a_change_of_rate_charges_what_was_earned_at_the_old_one(world: Wo
     ]
 
 
+@pytest.mark.parametrize("basis", ["cumulative", "gross_equity", "nav_per_share", "period"])
+async def test_a_performance_fee_that_begins_later_does_not_reach_back(world: World, basis: str) -> None:
+    """200 earned while trades were shared (20 %: 40). From the 20th on a performance fee: of 100 earned since then 20, not 60 of all."""
+    await world.policy(reward_type=3, fee_percent=dec("20"))
+    await world.subscribe(7, created_ms=at("2024-01-11"))
+    world.now = at("2024-01-15")
+    await world.closed(7, 9001, profit="200")
+    await world.account(FOLLOWER, 2, equity="10160")
+    world.now = at("2024-01-20")
+    terms = {"billing_period": "monthly", "fee_percent": dec("20"), "hwm_enabled": 1, "hwm_basis": basis}
+    await world.policy(reward_type=1, version=2, valid_from_ms=at("2024-01-20"), **terms)
+    world.now = at("2024-01-25")
+    await world.closed(7, 9002, profit="100")
+    await until(world, "2024-01-26")
+    assert world.sharing[7][-3:] == (dec("300"), dec("20"), dec("40"))
+    await until(world, "2024-02-01")
+    assert [(row.reward_type, row.fee_amount) for row in rows(world)] == [(3, dec("40.00")), (1, dec("20.00"))]
+
+
 async def test_a_capped_fee_stays_due(world: World) -> None:
     """vectors.json capped_fee: 20 % of 1000 is 200, capped at 120: the mark moves to 600; the next period is due 80 on the same profit."""
     await world.policy(reward_type=1, billing_period="monthly", fee_percent=dec("20"), hwm_enabled=1, fee_cap=dec("120"))

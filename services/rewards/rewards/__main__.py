@@ -39,7 +39,7 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
             caught_up = calm >= CALM_TURNS
             await _until_done(store, service.settle, "settlement")
             await _until_done(store, lambda work: service.bill(work, caught_up), "billing")  # noqa: B023  (awaited before it changes)
-            await _until_done(store, service.expect, "expected fees")
+            await _until_done(store, service.expect, "expected fees", once=not caught_up)  # money before what is only shown
 
     return Parts(
         reads={config.TOPIC: Read(config.ConfigEvent, service.on_config), trades.TOPIC: Read(trades.TradeEvent, service.on_trades)},
@@ -51,14 +51,17 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
     )
 
 
-async def _until_done(store: Store, turn: Callable[[Work], Awaitable[bool]], what: str) -> None:
-    """Turns in a transaction each while there is more to do. What goes wrong is told and tried again at the next look: settlement must
-    not stand still because of one subscription's bill, nor the reading of topics because of either."""
+async def _until_done(store: Store, turn: Callable[[Work], Awaitable[bool]], what: str, once: bool = False) -> None:
+    """Turns in a transaction each while there is more to do; `once`: not more than one.
+
+    What goes wrong is told and tried again at the next look: settlement must not stand still because of one subscription's bill, nor the
+    reading of topics because of either.
+    """
     try:
         more = True
         while more:
             async with store.work() as work:
-                more = await turn(work)
+                more = await turn(work) and not once
     except SURROUNDINGS as fault:
         log.warning("the timer waits for its surroundings", what=what, fault=repr(fault))
     except Exception:

@@ -79,7 +79,11 @@ class Desk:
         return accrual
 
     def skip_performance(self, step: Step) -> None:
-        """What was traded and moved while nobody was billed still belongs to the profit that the mark is compared with."""
+        """What was traded and moved while nobody was billed still belongs to the profit that the mark is compared with.
+
+        Without a performance policy nothing of it is ever charged: the mark goes up to it, as at a rate of 0, so that a policy that begins
+        later does not reach back to what was paid for otherwise.
+        """
         mark = self.material.marks.get(self._pair)
         if mark is None:
             return
@@ -87,7 +91,16 @@ class Desk:
         for trade in self.material.booked(self.subscription.id, step.start, step.end):
             realised = EXACT.add(realised, trade.slice.net)
         flows = self.material.flows_in(self.subscription.follower_login, step.start, step.end)
-        self.material.marks[self._pair] = marks.all_flowed(replace(mark, realised=realised), flows, self.settings.hwm_withdrawal)
+        mark = marks.all_flowed(replace(mark, realised=realised), flows, self.settings.hwm_withdrawal)
+        if self.master.policy(RewardType.PERFORMANCE_FEE_HWM, step.start) is None:
+            taken = sum((fee.amount for fee in self._other_fees(step.end)), ZERO)
+            mark = marks.crystallise(mark, -taken, ZERO, self.known.payer(self.subscription).currency).after
+        self.material.marks[self._pair] = mark
+
+    def _other_fees(self, until_ms: int) -> list[Charged]:
+        """The other copy fees up to an instant that are taken from the profit; none when they do not count."""
+        others = self.material.fees[self.subscription.id] if self.settings.fee_base == "net_of_fees" else []
+        return [fee for fee in others if fee.at_ms <= until_ms]
 
     @property
     def master(self) -> Master:
@@ -162,8 +175,7 @@ class Desk:
 
     def _fee(self, policy: RewardPolicy, payer: Payer, span: Period, mode: str, cause: str) -> tuple[Fee, Mark]:
         """The performance fee of a time, and the mark after it."""
-        others = self.material.fees[self.subscription.id] if self.settings.fee_base == "net_of_fees" else []
-        other_fees = [fee for fee in others if fee.at_ms <= span.end]
+        other_fees = self._other_fees(span.end)
         material = Performance(
             slices=[trade.slice for trade in self.material.booked(self.subscription.id, span.start, span.end) if trade.deal],
             fees=other_fees,

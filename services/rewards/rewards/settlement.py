@@ -69,6 +69,8 @@ class Changes:
         self.sharing: dict[int, tuple[Decimal, Decimal, Decimal]] = {}
         self.crystallised: set[int] = set()
         """Subscriptions whose expected performance fee has become an accrual."""
+        self.reckoned: set[int] = set()
+        """Subscriptions of which something has changed that an expected fee is reckoned from."""
 
     def shared(
         self, subscription: int, realised: Decimal = Decimal(0), holding: Decimal = Decimal(0), settled: Decimal = Decimal(0)
@@ -77,6 +79,8 @@ class Changes:
         delta = (realised, holding, settled)
         total = tuple(EXACT.add(old, new) for old, new in zip(before, delta, strict=True))
         self.sharing[subscription] = (total[0], total[1], total[2])
+        if realised:
+            self.reckoned.add(subscription)
 
     def moved(self, accrual: Accrual, before: Phase | None) -> None:
         """Notes that an accrual has left a phase (None: it is new), for the sums that are shown."""
@@ -87,6 +91,8 @@ class Changes:
             self.shared(accrual.subscription_id, holding=holding, settled=settled)
         if before is None and accrual.reward_type == RewardType.PERFORMANCE_FEE_HWM:
             self.crystallised.add(accrual.subscription_id)
+        if before is None or after in UNTAKEN:
+            self.reckoned.add(accrual.subscription_id)
         self.accruals[accrual.id] = accrual
 
 
@@ -337,7 +343,7 @@ class Settlement:
                     holding=EXACT.add(old.holding, holding),
                     settled=EXACT.add(old.settled, settled),
                     expected=Decimal(0) if subscription_id in changes_.crystallised else old.expected,
-                    stale=1,
+                    stale=1 if subscription_id in changes_.reckoned else old.stale,
                 )
             )
         if rows:
