@@ -120,7 +120,7 @@ async def test_a_snapshot_rebuilds_a_reader(tmp_path: Path) -> None:
 
 async def read_all(store: Store, folder: Path) -> list[Any]:
     """All of copy.config, as another service's reader gets it."""
-    folder.mkdir()  # noqa: ASYNC240
+    folder.mkdir()
     seen: list[Any] = []
 
     async def on_config(batch: Received[ConfigEvent], _work: Work) -> None:

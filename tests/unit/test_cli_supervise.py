@@ -164,4 +164,4 @@ async def test_what_is_written_whole_is_its_owner_s_alone(tmp_path: Path) -> Non
     write_whole(file, "two")
     assert file.read_text() == "two"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert [file] == list(tmp_path.glob("*"))  # noqa: ASYNC240
+    assert [file] == list(tmp_path.glob("*"))
