@@ -45,7 +45,7 @@ SETTINGS: dict[str, type[CommonSettings]] = {
     "console": ConsoleSettings,
 }
 WORDS = {
-    "env": "`production` refuses what only a demo may have: the demo's secret, a moved clock.",
+    "env": "`production` refuses what only a demo may have: published secrets and passwords, a Redis without one, a moved clock.",
     "home": "The folder of SQLite stores and of what is kept beside them.",
     "redis_url": "Redis, with the user and password in it.",
     "http_host": "The address that the HTTP port is bound to.",
@@ -140,8 +140,8 @@ def _table(model: type[CommonSettings], without: dict[str, Any]) -> list[str]:
         if name in without:
             continue
         default = field.get_default(call_default_factory=True)
-        secret = isinstance(default, SecretStr)
-        shown = "the demo's" if secret else "required" if default is PydanticUndefined else _shown(default)
+        secret = isinstance(default, SecretStr) and default.get_secret_value() != ""
+        shown = "the demo's" if secret else "-" if isinstance(default, SecretStr) else "required" if default is PydanticUndefined else _shown(default)
         lines.append(f"| `LOCKSTEP_{name.upper()}` | {shown} | {' '.join(words[name].split()).replace('|', chr(92) + '|')} |")
     return lines
 
