@@ -140,8 +140,10 @@ def _table(model: type[CommonSettings], without: dict[str, Any]) -> list[str]:
         if name in without:
             continue
         default = field.get_default(call_default_factory=True)
-        secret = isinstance(default, SecretStr) and default.get_secret_value() != ""
-        shown = "the demo's" if secret else "-" if isinstance(default, SecretStr) else "required" if default is PydanticUndefined else _shown(default)
+        if isinstance(default, SecretStr):
+            shown = "the demo's" if default.get_secret_value() else "-"
+        else:
+            shown = "required" if default is PydanticUndefined else _shown(default)
         lines.append(f"| `LOCKSTEP_{name.upper()}` | {shown} | {' '.join(words[name].split()).replace('|', chr(92) + '|')} |")
     return lines
 
