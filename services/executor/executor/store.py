@@ -432,7 +432,10 @@ async def links_of(session: AsyncSession, *where: Any, limit: int | None = None)
 
 
 async def forget_old(session: AsyncSession, positions_before_ms: int) -> None:
-    """Deletes closed positions that no active link refers to and that are older than is wanted."""
+    """Deletes closed positions that no active link refers to and that are older than is wanted; and what copies bound that ended
+    a day before that."""
+    stake = table(Stake)
+    await session.execute(delete(stake).where(stake.c.ended_ms > 0, stake.c.ended_ms < positions_before_ms - 86_400_000))
     position, link = table(Position), table(Link)
     active = select(link.c.id).where(link.c.master_order == position.c.order, link.c.state == 0).exists()
     await session.execute(
