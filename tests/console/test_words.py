@@ -155,6 +155,7 @@ def test_filters_are_the_standard_ones() -> None:
         "limit": 24,
         "offset": 48,
     }
+    assert isinstance(query_of(state)["where"][1][2], int), "a count compares with a whole number"
     fields = (Field("login", "Account"), Field("fee_amount", "Amount", "number"), Field("reason", "Why", "text"))
     assert condition(fields, "login", "=", "100,001") == ["login", "=", 100001]
     assert condition(fields, "fee_amount", ">=", "2.5") == ["fee_amount", ">=", Decimal("2.5")]
