@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from lockstep.stack import SERVICES
 from shared.store import migrate
 from shared.store.engine import database_url
 from sqlalchemy import create_engine, inspect
+
+SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 
 
 def tables(url: str) -> set[str]:
