@@ -149,7 +149,7 @@ def _table(model: type[CommonSettings], without: dict[str, Any]) -> list[str]:
 
 
 def _shown(default: Any) -> str:
-    plain = to_jsonable_python(default)
+    plain = to_jsonable_python(sorted(default) if isinstance(default, set | frozenset) else default)
     return "-" if plain in ("", None) else f"`{json.dumps(plain).strip(chr(34))}`"
 
 
