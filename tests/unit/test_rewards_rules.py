@@ -189,6 +189,11 @@ def test_every_phase_has_a_state_and_every_move_is_between_phases() -> None:
     assert STATE_OF[Phase.PARKED] is AccrualState.CHARGED
 
 
+def test_amounts_in_inputs_are_plain_digits_whoever_asked_before() -> None:
+    values = ("-0.00", "0", "1E+2", "100.00", "-1.50", "1.5")
+    assert [decide.text(Decimal(value)) for value in values] == ["0", "0", "100", "100", "-1.5", "1.5"]
+
+
 def test_retries_follow_the_schedule_and_repeat_its_last() -> None:
     assert [wait_ms((60, 300), tries) for tries in (0, 1, 2, 3, 99)] == [60_000, 60_000, 300_000, 300_000, 300_000]
 

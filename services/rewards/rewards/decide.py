@@ -177,7 +177,7 @@ def accrual_id(key: str, attempt: int = 0) -> int:
 @lru_cache(maxsize=4096)
 def text(value: Decimal) -> str:
     """A Decimal as it stands in inputs: plain digits, none of them needless."""
-    return format(plain(value), "f")
+    return format(plain(value), "f") if value else "0"  # -0 is equal to 0, and would be kept for it
 
 
 def inputs_json(inputs: dict[str, Any]) -> str:
