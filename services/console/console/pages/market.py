@@ -120,7 +120,7 @@ def colour(login: int) -> str:
 def query_of(state: Json) -> Json:
     """The standard filter that the page's controls say."""
     where: list[list[Any]] = [
-        [field, op, Decimal(str(state["filters"][key]))]
+        [field, op, _compared(key, state["filters"][key])]
         for key, (field, op, _, _) in FILTERS.items()
         if state["filters"].get(key) is not None
     ]
