@@ -150,6 +150,7 @@ def _gates(
     most, masters = rules[:, S["max_positions"]], standing[:, T["max_masters"]]
     age = rules[:, S["max_signal_age_ms"]]
     now = np.where(buys, table.column("ask"), table.column("bid"))
+    margins = rules[:, S["margin_filter"]]
     left_out = config_rules.CROSS_ONLY if signal.margin_type else config_rules.ISOLATED_ONLY
     filtered = (mode != SymbolsMode.ALL) & ((mode == SymbolsMode.INCLUDE) != listed)
     return [
@@ -168,7 +169,7 @@ def _gates(
         ((halted != 0) | terms_reduce | (signal.halted != ""), REDUCE_ONLY),
         (standing[:, T["stopped"]] != 0, limits.STOPPED),
         (filtered, limits.SYMBOL_FILTERED),
-        (rules[:, S["margin_filter"]] == left_out, config_rules.MARGIN_FILTERED),
+        (margins == left_out if margins.any() else False, config_rules.MARGIN_FILTERED),
         (table.column("known") == 0, limits.SYMBOL_UNKNOWN),
         ((most > 0) & (standing[:, T["copies"]] >= most), limits.MAX_POSITIONS),
         ((masters > 0) & (standing[:, T["rank"]] >= masters), limits.MAX_MASTERS),
@@ -199,10 +200,12 @@ def _equity(signal: Signal, table: Table, rules: Integers, standing: Integers, p
 def _follow_equity(signal: Signal, table: Table, rules: Integers) -> list[tuple[Truth | bool, str]]:
     """The part of `sizing.size` and `sizing.equity_gate` that follow configs have."""
     mode = rules[:, S["volume_mode"]]
+    caps = rules[:, [S["invest_cap"], S["daily_cap"]]]
+    if (mode < VolumeMode.FIXED_AMOUNT).all() and not caps.any():
+        return []
     by_rate = mode == VolumeMode.FIXED_RATE
     known = mode == VolumeMode.FIXED_AMOUNT
-    for name in ("invest_cap", "daily_cap"):
-        known = known | (rules[:, S[name]] > 0)
+    known = known | (caps > 0).any(axis=1)
     unknown = np.array([terms.margin_num <= 0 for terms in table.terms], dtype=np.bool_)[table.which]
     return [
         (by_rate & (signal.equity <= 0), sizing.MASTER_EQUITY_INVALID),
@@ -312,6 +315,8 @@ def _fit(table: Table, rules: Integers, wanted: Integers) -> tuple[Integers, Int
 def _over(table: Table, rules: Integers, standing: Integers, volume: Integers, gear: Integers) -> tuple[Integers, Truth]:
     """`config_rules.over`: code, and which rows are too near to tell with floats."""
     reason, near = np.zeros(len(rules), dtype=np.int64), np.zeros(len(rules), dtype=np.bool_)
+    if not rules[:, [S["invest_cap"], S["daily_cap"]]].any():
+        return reason, near
     each = np.array([terms.margin_num / terms.margin_den for terms in table.terms])[table.which]
     needs = volume * each
     for cap_name, used, code in (("invest_cap", "bound", config_rules.MAX_INVEST), ("daily_cap", "spent", config_rules.DAILY_MAX)):
