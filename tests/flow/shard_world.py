@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from executor import shards, store
+from executor import queries, shards, store
 from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
 from executor.timers import ring
@@ -132,7 +132,7 @@ class Shards(World):
         found = []
         for own, _ in self.executors[number - 1 : number] if number else self.executors:
             async with own.read() as session:
-                found += [dict(zip(names, row, strict=True)) for row in await store.links_of(session)]
+                found += [dict(zip(names, row, strict=True)) for row in await queries.links_of(session)]
                 async for _, some in shards.folded(session):
                     found += some
         return found

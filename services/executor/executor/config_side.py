@@ -9,13 +9,13 @@ from executor import follow_stops, links
 from executor.amounts import bounded, units
 from executor.closing import UNSUBSCRIBED, let_go
 from executor.columns import S
-from executor.desk import ALLOW_ALL, Desk, GuardFacts, MasterFacts
+from executor.desk import ALLOW_ALL, Desk
 from executor.fanout import fan_out
 from executor.fanouts import of_logins
 from executor.follower_side import symbol_of
 from executor.limits import hold
 from executor.outgoing import Outgoing
-from executor.records import LinkRecord
+from executor.records import GuardFacts, LinkRecord, MasterFacts
 from executor.store import Follower as FollowerRow
 from executor.store import Guard as GuardRow
 from executor.store import Halt as HaltRow

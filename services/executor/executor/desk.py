@@ -15,13 +15,13 @@ from shared.shards import numbered
 from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from executor import fanouts, loading, store
+from executor import fanouts, loading, queries, store
 from executor.columns import A, Accounts, Columns, Integers, S
 from executor.fanouts import Chosen, Flight
 from executor.follows import Follows
 from executor.limits import hold
 from executor.market import Market, SymbolFacts
-from executor.records import LinkRecord, PositionRecord, link_row, position_row
+from executor.records import GuardFacts, LinkRecord, MasterFacts, PositionRecord, link_row, position_row
 from executor.settings import ExecutorSettings
 from executor.store import Account, FanOut, Guard, Halt, Link, Master, Position, Symbol, read_rows, table
 
@@ -31,36 +31,6 @@ ALLOW_ALL = int(ManualTradingMode.ALLOW_ALL)
 
 Fan = dict[int, LinkRecord]
 """The links of one master order, by subscription."""
-
-
-@dataclass(slots=True)
-class MasterFacts:
-    """A master: whether it may be copied, by whom, and which of its trades it leads."""
-
-    enabled: int
-    follower_modes: int
-    lead_symbols: str = ""
-    lead_margin_type: int = -1
-    unlead_from_ms: int = 0
-    unlead_to_ms: int = 0
-
-
-@dataclass(slots=True)
-class GuardFacts:
-    """A subscription's stop for losses, as its table has it."""
-
-    subscription: int
-    master_login: int
-    follower_login: int
-    daily_loss_percent: int
-    drawdown_percent: int
-    stop_action: str
-    resumed_ms: int
-    day: int
-    day_start: int
-    peak: int
-    stopped_ms: int
-    reason: str
 
 
 @dataclass
@@ -177,7 +147,7 @@ class Desk:
         for row in await read_rows(session, Guard):
             guard = GuardFacts(*row)
             memory.guards.setdefault(guard.follower_login, {})[guard.subscription] = guard
-        memory.link_last = max(await store.series_last(session, self._link_series), self.settings.part.ids_after)
+        memory.link_last = max(await queries.series_last(session, self._link_series), self.settings.part.ids_after)
         memory.flights = await fanouts.in_flight(session)
         await memory.follows.load(session, self.now)
         memory.loaded = True
@@ -208,7 +178,7 @@ class Desk:
         columns = self.memory.columns.get(master_login)
         if columns is None:
             await self.write()
-            copies = Counter(await store.active_copies(self.session, master_login))
+            copies = Counter(await queries.active_copies(self.session, master_login))
             for flight in self.memory.flights:
                 if flight.master_login == master_login:
                     copies.update(flight.subscriptions[flight.alone].tolist())
@@ -263,7 +233,7 @@ class Desk:
         memory = self.memory
         if memory.order_highest is None:
             await self.write()
-            memory.order_highest = await store.highest_order(self.session)
+            memory.order_highest = await queries.highest_order(self.session)
         return memory.order_highest
 
     async def positions_of(self, login: int) -> list[PositionRecord]:
@@ -287,7 +257,7 @@ class Desk:
         if fan is None:
             await self.write()
             fan = {link.subscription: link for link in await fanouts.of_order(self.session, master_order)}
-            fan |= {row[1]: LinkRecord(*row) for row in await store.links_of(self.session, table(Link).c.master_order == master_order)}
+            fan |= {row[1]: LinkRecord(*row) for row in await queries.links_of(self.session, table(Link).c.master_order == master_order)}
             self.memory.fans[master_order] = fan
             self.memory.links_held += len(fan)
         return fan
@@ -306,7 +276,7 @@ class Desk:
         `chosen`: the same condition for copies that have no row of their own yet. They get one.
         """
         await self._land(chosen, limit)
-        rows = await store.links_of(self.session, *where, limit=limit)
+        rows = await queries.links_of(self.session, *where, limit=limit)
         found = []
         for row in rows:
             link = await self.link(row[3], row[1])

@@ -6,10 +6,11 @@ from executor import links
 from executor.amounts import UNIT
 from executor.closing import STOPPED, let_go
 from executor.columns import S
-from executor.desk import Desk, GuardFacts
+from executor.desk import Desk
 from executor.fanouts import of_logins
 from executor.follower_side import symbol_of
 from executor.outgoing import Outgoing
+from executor.records import GuardFacts
 from executor.store import Link, table
 
 DAILY_LOSS, DRAWDOWN = "DAILY_LOSS", "DRAWDOWN"

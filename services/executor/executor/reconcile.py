@@ -33,8 +33,9 @@ from executor.master_side import changed as master_changed
 from executor.master_side import protect, reduced
 from executor.outgoing import Outgoing
 from executor.pending_side import cancelled
+from executor.queries import take_series
 from executor.records import POSITION, LinkRecord, PositionRecord
-from executor.store import Link, Sync, read_rows, table, take_series, write_rows
+from executor.store import Link, Sync, read_rows, table, write_rows
 
 log = structlog.get_logger()
 

@@ -85,6 +85,36 @@ class LinkRecord:
         return self.phase in ACTIVE
 
 
+@dataclass(slots=True)
+class MasterFacts:
+    """A master: whether it may be copied, by whom, and which of its trades it leads."""
+
+    enabled: int
+    follower_modes: int
+    lead_symbols: str = ""
+    lead_margin_type: int = -1
+    unlead_from_ms: int = 0
+    unlead_to_ms: int = 0
+
+
+@dataclass(slots=True)
+class GuardFacts:
+    """A subscription's stop for losses, as its table has it."""
+
+    subscription: int
+    master_login: int
+    follower_login: int
+    daily_loss_percent: int
+    drawdown_percent: int
+    stop_action: str
+    resumed_ms: int
+    day: int
+    day_start: int
+    peak: int
+    stopped_ms: int
+    reason: str
+
+
 def _row_of(record: type[Any]) -> Any:
     return attrgetter(*(field.name for field in fields(record)))
 

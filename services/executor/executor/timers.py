@@ -10,9 +10,10 @@ from executor.follower_side import STOPS_DRIFT, symbol_of
 from executor.links import PENDING
 from executor.master_side import protect
 from executor.outgoing import Outgoing
+from executor.queries import forget_old
 from executor.records import LinkRecord
 from executor.snapshots import ask_again
-from executor.store import Link, forget_old, table
+from executor.store import Link, table
 
 RING_LIMIT = 5000
 """Links that one ring looks after; the others have their turn a second later."""
