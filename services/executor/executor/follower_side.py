@@ -64,8 +64,12 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     if found is None:
         return
     link, _ = found
-    if not link.active and link.phase != links.DETACHED:
+    # The closing of a copy that was taken for refused or withdrawn may be told before its opening, which takes it up.
+    taken_up = not link.active and link.follower_order == 0 and after(link.phase, FILLED) != link.phase
+    if not link.active and link.phase != links.DETACHED and not taken_up:
         return
+    if taken_up:
+        desk.count(link, 1)
     own = row.client_id == copy_client_id(link.subscription, link.master_order, "close", link.close_step)
     told_first = link.follower_order == 0 or row.left < link.volume_now
     if link.follower_order == 0:  # the closing is told before the opening
