@@ -1,4 +1,4 @@
-"""`lockstep dead-letters`: what services could not handle, and having it handled again."""
+"""`lockstep dead-letters`: what services could not handle, having it handled again, and throwing it away."""
 
 # ruff: noqa: PLC0415  (what a command needs is slow to load: only that command waits for it)
 
@@ -11,7 +11,7 @@ import typer
 from lockstep.options import HomeOption, JsonOption, ServiceOption, UrlOption, home_of, stamp
 from lockstep.stack import DEFAULT_HOME
 
-commands = typer.Typer(no_args_is_help=True, help="What a service could not handle: list, show, retry.")
+commands = typer.Typer(no_args_is_help=True, help="What a service could not handle: list, show, retry, discard.")
 
 
 @commands.command("list")
@@ -94,3 +94,20 @@ def letters_retry(
         print(json.dumps([letter.raw() for letter in found], indent=2))
     if any(letter.state == "dead" for letter in found):
         raise typer.Exit(1)
+
+
+@commands.command("discard")
+def letters_discard(
+    names: Annotated[list[str], typer.Argument(metavar="SERVICE:ID...")],
+    home: HomeOption = DEFAULT_HOME,
+    database_url: UrlOption = None,
+) -> None:
+    """Throw dead letters away, unhandled: what they hold is gone. They are shown once more as they go.
+
+    Example: lockstep dead-letters discard executor:1
+    """
+    from lockstep.stores import discard, stores
+
+    for name in names:
+        letter = asyncio.run(discard(stores(home_of(home), name.partition(":")[0].partition(".")[0], database_url), name))
+        print(f"{name} was thrown away: {letter.letter.stream} {letter.letter.number}, {letter.letter.reason}\n{letter.letter.payload}")

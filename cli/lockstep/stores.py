@@ -157,6 +157,14 @@ async def retry(of: Sequence[ServiceStore], name: str, wait_s: float) -> Letter:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
+async def discard(of: Sequence[ServiceStore], name: str) -> Letter:
+    """Throws a letter away and answers what it was. Raises StackError when there is none."""
+    store, letter = await dead_letter(of, name)
+    async with store.session() as session:
+        await outbox.discard(session, letter.letter.id)
+    return letter
+
+
 async def _has_letters(session: AsyncSession) -> bool:
     connection = await session.connection()
     return bool(await connection.run_sync(lambda sync: inspect(sync).has_table(outbox.dead_letter.name)))

@@ -144,7 +144,7 @@ async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Set
     await bus.start()
     started.set()
     log.info("started", service=store.source)
-    await retry_forever(store, readers)
+    await retry_forever(store, readers, bus.board)
 
 
 def _listen(store: Store, parts: Parts, traces: Tracer | None) -> Tracer | None:

@@ -18,12 +18,19 @@ from api.manager.tcp import LineServer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from shared.bus.reader import Received
+from redis.asyncio import Redis
+from shared.bus.letters import Board
+from shared.bus.reader import Reader, Received, Verdict
+from shared.bus.retry import retry_requested, take_asked, tell_letters
 from shared.contracts import links as link_contract
-from shared.store.outbox import Report, bury
+from shared.contracts.trades import AccountsChanged, TradeEvent
+from shared.store import migrate
+from shared.store.engine import create_engine
+from shared.store.outbox import Entry, Report, bury, shown_letters
+from shared.store.work import Store
 
 from tests.api.told import link, links
-from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, PERFORMANCE, World, open_world
+from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, PERFORMANCE, World, account, open_world
 
 pytestmark = pytest.mark.anyio
 MNG = "SESSION_MANAGER"
@@ -184,11 +191,70 @@ async def test_api_keys_tell_their_secret_once(world: World) -> None:
 async def test_dead_letters(world: World) -> None:
     async with world.store.work() as work:
         await bury(work.session, "copy.link", 12, 0, "malformed: rows", '{"type":"link.changed"}', work.now)
+        await bury(work.session, "trade.push", 13, 0, "malformed: rows", "{}", work.now)
     table = await world.good(MNG, "POST", "/manager/MngGetDeadLettersByFilter", {"where": [["stream", "=", "copy.link"]]})
     assert (table["count"], table["rows"][0][2:6]) == (1, ["copy.link", 12, 0, "malformed: rows"])
+    assert table["rows"][0][table["structure"].index("service")] == "api"
     await world.good(MNG, "POST", "/manager/MngRetryDeadLetter", {"id": 1})
     assert (await world.rows("dead_letter"))[0]["retry_requested_ms"] == world.now
     assert (await world.call(MNG, "POST", "/manager/MngRetryDeadLetter", {"id": 9})).status_code == 404
+    await world.good(MNG, "POST", "/manager/MngDiscardDeadLetter", {"id": 2})
+    assert [row["id"] for row in await world.rows("dead_letter")] == [1]
+    assert (await world.call(MNG, "POST", "/manager/MngDiscardDeadLetter", {"id": 2})).status_code == 404
+    assert [(row["action"], row["noun"], row["record_id"]) for row in await world.rows("audit")] == [
+        ("retry", "dead_letter", 1),
+        ("discard", "dead_letter", 2),
+    ]
+
+
+async def test_dead_letters_of_other_services(world: World, valkey: Any, tmp_path: Path) -> None:
+    """The executor tells its letters on the board; what a manager asks, it does when it looks; a flushed Redis is told again."""
+    redis = Redis.from_url(valkey.connection_url)
+    board, its = Board(), Board()
+    world.context.letters = board
+    ask = ("POST", "/manager/MngGetDeadLettersByFilter", {"orderBy": [["service", "asc"], ["id", "asc"]]})
+    assert (await world.call(MNG, *ask)).status_code == 503, "Redis was not reached yet"
+    board.connect(redis)
+    its.connect(redis)
+    url = f"sqlite:///{tmp_path / 'executor.db'}"
+    migrate.upgrade("executor", url)
+    executor = Store(create_engine(url), "executor", lambda: world.now, {})
+    handled: list[Any] = []
+
+    async def handle(batch: Received[Any], _work: Any) -> None:
+        handled.append(batch.events)
+
+    reader = Reader(executor, "trade.push", TradeEvent, handle)
+    good = AccountsChanged.of([account(BOB_LOGIN, BOB)]).model_dump_json()
+    async with executor.work() as work:
+        for number, payload in ((7, good), (8, '{"type":"nonsense"}'), (9, "{}")):
+            await bury(work.session, "trade.push", number, 0, "malformed: rows", payload, work.now)
+    await tell_letters(executor, its)
+    table = await world.good(MNG, *ask)
+    at = {name: place for place, name in enumerate(table["structure"])}
+    assert [(row[at["service"]], row[at["id"]], row[at["number"]]) for row in table["rows"]] == [("executor", n, n + 6) for n in (1, 2, 3)]
+    for command, number in (("Retry", 1), ("Retry", 2), ("Discard", 3)):
+        await world.good(MNG, "POST", f"/manager/Mng{command}DeadLetter", {"id": number, "service": "executor"})
+    for _ in range(2):  # what is asked twice is done once
+        await take_asked(executor, its)
+        await retry_requested(executor, [reader])
+    assert len(handled) == 1
+    await redis.flushall()
+    await tell_letters(executor, its)
+    rows = (await world.good(MNG, *ask))["rows"]
+    assert [(row[at["id"]], row[at["retried"]] > 0) for row in rows] == [(1, True), (2, False)]
+    reason = next(row[at["reason"]] for row in rows if row[at["id"]] == 2)
+    assert reason.startswith("malformed: ")
+    assert "http" not in reason
+    for body in ({"id": 1, "service": "executor"}, {"id": 2, "service": "stats"}, {"id": 2}):
+        assert (await world.call(MNG, "POST", "/manager/MngRetryDeadLetter", body)).status_code == 404
+    assert (await world.call(MNG, "POST", "/manager/MngRetryDeadLetter", {"id": 2, "service": "../x"})).json()["error"] == "INVALID_DATA"
+    for _ in range(2):  # an entry that is no batch leaves one letter, although the service was started again in between
+        assert await Reader(executor, "trade.push", TradeEvent, handle).take([Entry(1, "garbage")]) is Verdict.GAP
+    async with executor.read() as session:
+        assert [letter.payload for letter in await shown_letters(session, 10)].count("garbage") == 1
+    await redis.aclose()
+    await executor.engine.dispose()
 
 
 async def test_line_protocol(world: World) -> None:

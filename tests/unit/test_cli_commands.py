@@ -336,3 +336,11 @@ def test_every_service_has_its_ports() -> None:
         "redis": 9009,
     }
     assert set(SERVICES) <= set(ports)
+
+
+def test_a_letter_is_thrown_away(home: Home) -> None:
+    bury(home, "executor", "ValueError: one", "ValueError: two")
+    code, output = run(home, "dead-letters", "discard", "executor:1")
+    assert (code, output.splitlines()[0]) == (0, "executor:1 was thrown away: trade.push 1, ValueError: one")
+    assert [letter["name"] for letter in json.loads(run(home, "dead-letters", "list", "--json")[1])] == ["executor:2"]
+    assert run(home, "dead-letters", "discard", "executor:1")[0] == 1

@@ -20,6 +20,7 @@ def main() -> None:
     async def build(store: Store, bus: Bus) -> Parts:
         context = Context(store, settings)
         context.reader_places = bus.standings
+        context.letters = bus.board
         if settings.former_secrets:
             await turnover.renew(store, context.vault)
         pushes = Pushes(store)

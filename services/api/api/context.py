@@ -12,6 +12,7 @@ import structlog
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from shared.bus.letters import Board
 from shared.clock import seconds
 from shared.contracts.stats import PriceRow
 from shared.store.outbox import Report, upsert
@@ -58,6 +59,8 @@ class Context:
         self.secret = settings.secret.get_secret_value()
         self.vault = Vault(self.secret, settings.former_secrets)
         self.prices: dict[str, PriceRow] = {}
+        self.letters: Board | None = None
+        """The other services' dead letters; None in a process without a bus."""
         self.reader_places: ReaderPlaces | None = None
         """How far the readers of each stream are; None in a process without a bus."""
         self.marketplace = Marketplace(store)

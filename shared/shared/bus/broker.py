@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import ResponseError as RedisResponseError
 
 from shared import telemetry
+from shared.bus.letters import Board
 from shared.bus.reader import Reader, Verdict
 from shared.bus.relay import Relay
 from shared.contracts.stats import PRICE_CHANNEL, Prices
@@ -122,6 +123,7 @@ class Bus:
     def __init__(self, url: str, reader_name: str) -> None:
         self.broker = RedisBroker(url, logger=cast("Any", None), apply_types=False, graceful_timeout=HANDLER_STOP_S)
         self.wire: RedisWire
+        self.board = Board()
         self._client: Any = None
         self._reader_name = reader_name
         self._feeds: list[_Feed] = []
@@ -132,6 +134,7 @@ class Bus:
         """Waits until Redis answers; to be called before the rest."""
         self._client = client = await self.broker.connect()
         self.wire = RedisWire(client)
+        self.board.connect(client)
         while True:
             try:
                 await client.ping()

@@ -164,11 +164,13 @@ class Reader:
         return _Decoded(batch, raw.after, tuple(broken))
 
     async def _put_aside(self, entry: Entry) -> None:
-        """An entry that is no batch is kept as a dead letter, once. Its number does not pass: the writer puts a good entry in its place."""
+        """An entry that is no batch is kept as a dead letter, once, however often it is read. Its number does not pass: the writer puts a
+        good entry in its place."""
         if self._malformed == entry.number:
             return
         async with self._store.work() as work:
-            await self._bury(work, entry.number, outbox.WHOLE_BATCH, "malformed: not a batch", entry.payload)
+            if not await outbox.is_buried(work.session, self.stream, entry.number, entry.payload):
+                await self._bury(work, entry.number, outbox.WHOLE_BATCH, "malformed: not a batch", entry.payload)
         self._malformed = entry.number
 
     async def _handle(self, run: list[_Decoded]) -> None:

@@ -1,11 +1,13 @@
 """Dead letters that somebody asked for again: handled by the service itself, in one transaction with the mark that they were."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import structlog
+from pydantic import ValidationError
 
-from shared.bus.reader import Reader, is_surroundings
+from shared.bus.letters import TOLD_MAX, Board
+from shared.bus.reader import Reader, is_surroundings, reason_of
 from shared.store import outbox
 from shared.store.work import Store
 
@@ -33,20 +35,52 @@ async def retry_requested(store: Store, readers: Sequence[Reader]) -> int:
                 raise
             log.error("dead letter failed again", letter=letter.id, stream=letter.stream, number=letter.number, exc_info=fault)
             async with store.work() as work:
-                await outbox.refuse_retry(work.session, letter.id, f"{type(fault).__name__}: {fault}")
+                await outbox.refuse_retry(work.session, letter.id, _words(fault))
         else:
             done += 1
             log.info("dead letter retried", letter=letter.id, stream=letter.stream, number=letter.number)
     return done
 
 
-async def retry_forever(store: Store, readers: Sequence[Reader]) -> None:
-    """Looks each second whether somebody asked for a dead letter again."""
+async def take_asked(store: Store, board: Board) -> None:
+    """Takes over what managers ask of this service's letters: into its own store first, off the board then."""
+    for letter, action in (await board.asked(store.source)).items():
+        async with store.work() as work:
+            if action == "discard":
+                await outbox.discard(work.session, letter)
+            else:
+                await outbox.request_retry(work.session, letter, work.now)
+        log.info("dead letter asked for", letter=letter, action=action)
+        await board.done(store.source, letter)
+
+
+async def tell_letters(store: Store, board: Board) -> None:
+    """Puts this service's letters on the board."""
+    async with store.read() as session:
+        letters = await outbox.shown_letters(session, TOLD_MAX)
+    await board.tell(store.source, letters)
+
+
+async def retry_forever(store: Store, readers: Sequence[Reader], board: Board | None = None) -> None:
+    """Looks each second whether somebody asked for a dead letter again, and tells which there are."""
     while True:
-        try:
-            await retry_requested(store, readers)
-        except Exception as fault:
-            if not is_surroundings(fault):
-                raise
-            log.warning("retry waits for its surroundings", fault=repr(fault))
+        if board is not None:
+            await _unless_away(take_asked(store, board))
+        await _unless_away(retry_requested(store, readers))
+        if board is not None:
+            await _unless_away(tell_letters(store, board))
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _unless_away(step: Awaitable[object]) -> None:
+    try:
+        await step
+    except Exception as fault:
+        if not is_surroundings(fault):
+            raise
+        log.warning("retry waits for its surroundings", fault=repr(fault))
+
+
+def _words(fault: Exception) -> str:
+    """Why it failed, in words: of what is malformed the first thing, without the input, which stands beside it."""
+    return reason_of(fault) if isinstance(fault, ValidationError) else f"{type(fault).__name__}: {fault}"

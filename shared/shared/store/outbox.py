@@ -225,6 +225,23 @@ async def bury(session: AsyncSession, stream: str, number: int, event_index: int
     await session.execute(insert(dead_letter).values(values))
 
 
+async def is_buried(session: AsyncSession, stream: str, number: int, payload: str) -> bool:
+    """Whether an entry is kept as a dead letter already."""
+    same = (dead_letter.c.stream == stream, dead_letter.c.number == number, dead_letter.c.payload == payload)
+    return (await session.execute(select(dead_letter.c.id).where(*same).limit(1))).scalar() is not None
+
+
+async def shown_letters(session: AsyncSession, limit: int) -> list[DeadLetter]:
+    """Dead letters, those that wait first, each oldest first."""
+    statement = select(dead_letter).order_by(dead_letter.c.retried_ms.is_not(None), dead_letter.c.id).limit(limit)
+    return [DeadLetter(*row) for row in (await session.execute(statement)).all()]
+
+
+async def discard(session: AsyncSession, letter: int) -> bool:
+    """Throws a dead letter away, unhandled; False when there is no such letter."""
+    return bool((await session.execute(delete(dead_letter).where(dead_letter.c.id == letter))).rowcount)  # type: ignore[attr-defined]
+
+
 async def dead_letters(session: AsyncSession, *, retried: bool = False, limit: int = 100) -> list[dict[str, Any]]:
     """Dead letters, oldest first; those already retried only when asked for."""
     statement = select(dead_letter).order_by(dead_letter.c.id).limit(limit)

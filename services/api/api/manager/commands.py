@@ -207,10 +207,8 @@ _ALL = (
         *("MngDeleteApiKey", RecordKey, ADMINS, "Deletes an API key."),
         _writes(lambda change, data: keys.delete(change, data.id)),
     ),
-    Command(
-        *("MngRetryDeadLetter", RecordKey, ADMINS, "Has a dead letter of this service handled again."),
-        _writes(lambda change, data: letters.retry(change, data.id)),
-    ),
+    Command("MngRetryDeadLetter", letters.LetterKey, ADMINS, "Has a service handle a dead letter of its own again.", letters.retry),
+    Command("MngDiscardDeadLetter", letters.LetterKey, ADMINS, "Throws a dead letter of a service away, unhandled.", letters.discard),
     _table("MngGetCopyMastersByFilter", Master, MASTER, "Masters."),
     _table("MngGetCopyFollowersByFilter", Follower, FOLLOWER, "Followers."),
     _table("MngGetCopySubscriptionsByFilter", Subscription, views.SUBSCRIPTION, "Subscriptions."),
@@ -222,7 +220,7 @@ _ALL = (
     _table("MngGetHaltsByFilter", Halt, views.HALT, "Stops of trading, lifted ones too."),
     _table("MngGetApiKeysByFilter", ApiKey, (*views.API_KEY, "customer_id"), "API keys, without their secrets.", ADMINS),
     Command(
-        *("MngGetDeadLettersByFilter", TableFilter, ADMINS, "What this service could not handle, and why.", _dead_letters),
+        *("MngGetDeadLettersByFilter", TableFilter, ADMINS, "What services could not handle, and why.", _dead_letters),
         structure=letters.STRUCTURE,
     ),
     Command(

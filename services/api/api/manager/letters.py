@@ -1,46 +1,120 @@
-"""Dead letters of this service: what it could not handle, and asking for it again."""
+"""Dead letters: what any service could not handle, having it handled again, and throwing it away.
 
+This service's own letters are in its store; the others tell theirs on a board (`shared.bus.letters`), where they are asked, too.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+from shared.bus.letters import Action
 from shared.store import outbox
-from sqlalchemy import ColumnElement, func, select
+from shared.store.outbox import DeadLetter
+from sqlalchemy import ColumnElement
 
-from api import filters
+from api import columns, filters
 from api.auth import Actor
+from api.bodies import Body, Id
 from api.commands.change import Change
-from api.context import Context
+from api.context import Asked, Context
 from api.errors import Refused
 from api.filters import FilterField
+from api.store import Audit
 from api.views import Json
 
 TABLE = outbox.dead_letter
-STRUCTURE = ("id", "created_time", "stream", "number", "event_index", "reason", "payload", "retry_requested", "retried")
+STRUCTURE = ("id", "created_time", "stream", "number", "event_index", "reason", "payload", "retry_requested", "retried", "service")
+OWN = "api"
+Service = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+(\.[0-9]+)?$")]
 
 
-def _column(name: str) -> ColumnElement[object]:
+class LetterKey(Body):
+    """Which letter: the service that could not handle it, and the letter's number there."""
+
+    id: Id
+    service: Service = OWN
+
+
+def _field(name: str, kind: Literal["int", "text"]) -> FilterField:
     column: ColumnElement[object] = TABLE.c[name]
-    return column
+    return FilterField(column, kind)
 
 
 FIELDS = {
-    "id": FilterField(_column("id"), "int"),
-    "created_time": FilterField(TABLE.c.created_ms // 1000, "int"),
-    "stream": FilterField(_column("stream"), "text"),
-    "number": FilterField(_column("number"), "int"),
-    "event_index": FilterField(_column("event_index"), "int"),
-    "reason": FilterField(_column("reason"), "text"),
-    "retry_requested": FilterField(func.coalesce(TABLE.c.retry_requested_ms // 1000, 0), "int"),
-    "retried": FilterField(func.coalesce(TABLE.c.retried_ms // 1000, 0), "int"),
+    **{name: _field(name, "int") for name in ("id", "number", "event_index")},
+    **{name: _field(name, "text") for name in ("stream", "reason")},
+    **{name: _field("created_ms", "int") for name in ("created_time", "retry_requested", "retried")},
+    "service": _field("stream", "text"),
 }
+"""What letters are filtered by; they are filtered in memory, since most of them are in no table here."""
 
 
 async def listed(context: Context, _actor: Actor, query: filters.Query) -> Json:
-    columns = [FIELDS[name].column.label(name) if name in FIELDS else TABLE.c[name] for name in STRUCTURE]
+    """Raises Refused(UNAVAILABLE) when the other services' letters cannot be seen."""
+    rows = sorted(((service, letter) for service, letters in (await _all(context)).items() for letter in letters), key=_place)
+    shown = [_row(service, letter) for service, letter in rows]
+    kept = {name: [row[STRUCTURE.index(name)] for row in shown] for name in FIELDS}
+    found = columns.ordered(query, kept, columns.matching(query, kept, list(range(len(shown)))))
+    page = found[query.offset : query.offset + query.limit]
+    return {"structure": list(STRUCTURE), "rows": [shown[at] for at in page], "count": len(found)}
+
+
+async def retry(context: Context, actor: Actor, data: LetterKey, asked: Asked) -> Json:
+    """Asks the service to handle it again, which it does within seconds. Raises Refused: RET_ERR_NOTFOUND, UNAVAILABLE."""
+    return await _asked(context, actor, data, "retry", asked)
+
+
+async def discard(context: Context, actor: Actor, data: LetterKey, asked: Asked) -> Json:
+    """Throws a letter away. Raises Refused: RET_ERR_NOTFOUND, UNAVAILABLE."""
+    return await _asked(context, actor, data, "discard", asked)
+
+
+async def _asked(context: Context, actor: Actor, data: LetterKey, action: Action, asked: Asked) -> Json:
+    letters = (await _all(context)).get(data.service, [])
+    letter = next((one for one in letters if one.id == data.id and (action == "discard" or one.retried_ms is None)), None)
+
+    async def do(change: Change) -> Json:
+        if letter is None:
+            raise Refused("RET_ERR_NOTFOUND", f"{data.service} has no dead letter {data.id} that waits")
+        if data.service == OWN:
+            await _own(change, data.id, action)
+        elif context.letters is not None:
+            try:
+                await context.letters.ask(data.service, data.id, action)
+            except ConnectionError as fault:
+                raise Refused("UNAVAILABLE", str(fault)) from fault
+        before = json.dumps({"service": data.service, "stream": letter.stream, "number": letter.number, "reason": letter.reason})
+        actor_name, now = str(change.actor), change.work.now
+        change.session.add(Audit(created_ms=now, actor=actor_name, action=action, noun="dead_letter", record_id=data.id, before=before))
+        return {"data": "OK"}
+
+    return await context.write(actor, do, asked)
+
+
+async def _own(change: Change, letter: int, action: Action) -> None:
+    if action == "retry":
+        await outbox.request_retry(change.session, letter, change.work.now)
+    else:
+        await outbox.discard(change.session, letter)
+
+
+async def _all(context: Context) -> dict[str, list[DeadLetter]]:
+    """The letters of every service: our own as they are, the others' as they were told."""
     async with context.store.read() as session:
-        rows, count = await filters.page(session, select(*columns), query, FIELDS, TABLE.c.id)
-    return {"structure": list(STRUCTURE), "rows": [list(row) for row in rows], "count": count}
+        own = await outbox.shown_letters(session, context.settings.manager_page_max)
+    if context.letters is None:
+        return {OWN: own}
+    try:
+        return await context.letters.letters() | {OWN: own}
+    except ConnectionError as fault:
+        raise Refused("UNAVAILABLE", str(fault)) from fault
 
 
-async def retry(change: Change, letter: int) -> Json:
-    """Asks the service to handle it again, which it does within a second. Raises Refused(RET_ERR_NOTFOUND)."""
-    if not await outbox.request_retry(change.session, letter, change.work.now):
-        raise Refused("RET_ERR_NOTFOUND", f"there is no dead letter {letter} that waits")
-    return {"data": "OK"}
+def _place(one: tuple[str, DeadLetter]) -> tuple[int, str, int]:
+    return one[1].created_ms, one[0], one[1].id
+
+
+def _row(service: str, letter: DeadLetter) -> list[object]:
+    times = ((letter.retry_requested_ms or 0) // 1000, (letter.retried_ms or 0) // 1000)
+    head = (letter.id, letter.created_ms // 1000, letter.stream, letter.number, letter.event_index, letter.reason, letter.payload)
+    return [*head, *times, service]
