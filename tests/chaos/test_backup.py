@@ -51,6 +51,6 @@ def test_a_store_is_restored(tmp_path: Path, service: str) -> None:
         for stage in (REDUCE, CLOSE):
             run.work.act(1, stage, second, plan.seconds)
             run.catch_up(f"after the restore, stage {stage}")
-        run_command(stack, "resync")
+        run_command(stack, "resync", "--all")
         run.finish()
         run_command(stack, "verify")
