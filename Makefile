@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV := .tools/uv/bin/uv
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help setup run test check fmt bench chaos docs e2e fuzz
+.PHONY: help setup run test check fmt bench chaos docs e2e fuzz screenshots
 
 help:  ## what there is
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -35,6 +35,9 @@ bench: setup  ## every figure as a ratio of one run; writes docs/benchmarks.md
 
 docs: setup  ## writes the documents that are made from the code: openapi.json, asyncapi.json, topics.md, manager-api.md
 	@$(RUN) python tools/docs.py
+
+screenshots: setup  ## the console's pages as docs/screenshots/*.png; needs a Chromium
+	@$(RUN) python -m tests.console.screenshots
 
 e2e: setup  ## the main job on containers; needs a Docker engine
 	@TESTCONTAINERS_RYUK_DISABLED=true $(RUN) pytest -m docker tests/e2e $(ARGS)

@@ -129,8 +129,9 @@ class Browser:
         where += [condition(self.spec.fields, one["name"], one["operator"], one["text"]) for one in self.conditions if one["text"]]
         query = {"where": where, "orderBy": [list(self.order)], "limit": PER_PAGE, "offset": (self.page - 1) * PER_PAGE}
         found, count = await self.who.table(self.spec.command, query)
-        self.raw = {one["id"]: one for one in found}
-        return [self.spec.row(one) for one in found], count
+        rows = [self.spec.row(one) for one in found]
+        self.raw = {row["id"]: one for row, one in zip(rows, found, strict=True)}
+        return rows, count
 
     async def refresh(self) -> None:
         """Loads the page again."""

@@ -11,7 +11,7 @@ from console.parts import confirmed, settled
 from console.session import Who, admitted
 from console.tables import Act, Column
 
-OTHERS = "What the api could not handle, with payload and error. Those of the other services: the command “lockstep dead-letters”."
+SAID = "What a service could not handle, with its payload and the error."
 
 
 def _letter(one: Json) -> Json:
@@ -34,6 +34,7 @@ LETTERS = Spec(
     "Dead letters",
     (
         Column("stream", "Topic", sortable=True),
+        Column("service", "Service", sortable=True),
         Column("number", "Number", "num", sortable=True),
         Column("state", "State", "chip"),
         Column("reason", "Error", "reason", sortable=True),
@@ -54,16 +55,21 @@ class Letters:
     """The page."""
 
     def __init__(self, who: Who) -> None:
-        acts = (Act("retry", "Retry", "replay", "waits"),) if who.may_write else ()
+        acts = (Act("retry", "Retry", "replay", "waits"), Act("discard", "Discard", "delete", "waits", danger=True))
         self.who = who
-        self.browser = Browser(who, LETTERS, acts, self.retry, lambda one: record(f"Dead letter {one['id']}", one))
+        self.browser = Browser(who, LETTERS, acts if who.may_write else (), self.act, lambda one: record(f"Dead letter {one['id']}", one))
 
-    async def retry(self, _name: str, row: Json) -> None:
-        explained = (
-            f"{row['stream']} {row['number']} is handled again as it was sent; within a second or two the page knows what became of it."
-        )
-        if await confirmed("Retry this letter?", explained, "Retry"):
-            await self.browser.act(self.who.command("MngRetryDeadLetter", {"id": row["id"]}), "It is handled again")
+    async def act(self, name: str, row: Json) -> None:
+        """Asks the letter's service to handle it again, or to throw it away, when that is confirmed."""
+        which, key = f"{row['stream']} {row['number']}", {"id": row["letter"], "service": row["service"]}
+        if name == "retry":
+            explained = f"{row['service']} handles {which} again as it was sent; within a second or two it is known what became of it."
+            if await confirmed("Retry this letter?", explained, "Retry"):
+                await self.browser.act(self.who.command("MngRetryDeadLetter", key), "It is handled again")
+            return
+        explained = f"{row['service']} never handles {which}: what it told is lost to this service for good. It stays in the audit log."
+        if await confirmed("Discard this letter?", explained, "Discard", danger=True):
+            await self.browser.act(self.who.command("MngDiscardDeadLetter", key), "It is thrown away")
 
 
 def _change(one: Json) -> Json:
@@ -104,7 +110,7 @@ async def letters() -> RedirectResponse | None:
     who = admitted("manager")
     if isinstance(who, RedirectResponse):
         return who
-    with frame(who, "Dead letters", "/office/letters", OTHERS):
+    with frame(who, "Dead letters", "/office/letters", SAID):
         panel = Letters(who).browser.draw()
     await settled(panel)
     return None
