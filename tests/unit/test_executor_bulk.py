@@ -25,7 +25,7 @@ from shared.contracts.rewards import StandingsChanged
 WANTED = int(os.environ.get("LOCKSTEP_CASES", "0"))
 """So many cases, however long they take; unset: as many as fit in 20 seconds, a million at most."""
 CASES = WANTED or 1_000_000
-PER_SIGNAL = 2500
+PER_SIGNAL = 500
 
 
 def chosen(random: np.random.Generator, rows: int, *values: int) -> np.ndarray:
