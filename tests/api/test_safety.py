@@ -198,6 +198,34 @@ async def test_l6_the_same_request_twice_is_done_once(world: World) -> None:
         assert bad.json()["error"] == "INVALID_DATA"
 
 
+WRITES = sorted(route for route in OWNED if not route.startswith("GET") and not route.endswith("preview"))
+
+
+async def test_l6_every_write_takes_a_key(world: World) -> None:
+    assert set(WRITES) == {
+        route
+        for route in client_routes(world)
+        if not route.startswith("GET") and not route.endswith(("search", "preview", "login", "{command}"))
+    }
+
+
+@pytest.mark.parametrize("route", WRITES)
+async def test_l6_every_write_is_done_once(world: World, route: str) -> None:
+    """The same answer again, whatever it was, and nothing written by it; another body under the same key is refused."""
+    await bobs(world)
+    method, path = route.replace("{id}", "1").split()
+    header = {"Idempotency-Key": "key"}
+    first = await world.call(BOB, method, path, BODIES.get(route), headers=header)
+    before = await everything(world)
+    again = await world.call(BOB, method, path, BODIES.get(route), headers=header)
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    other = await world.call(BOB, method, path, BODIES.get(route, {}) | {"close_policy": "detach"}, headers=header)
+    assert (other.status_code, other.json()["error"]) in {(422, "IDEMPOTENCY_KEY_REUSED"), (400, "INVALID_DATA")}
+    if method == "DELETE":
+        assert other.status_code == 422
+    assert await everything(world) == before
+
+
 async def test_l6_fifty_at_once_have_one_effect(world: World) -> None:
     header = {"Idempotency-Key": "fifty"}
     answers = await asyncio.gather(*(world.call(ALICE, "POST", "/copytrade/master", MASTER, headers=header) for _ in range(50)))

@@ -253,7 +253,8 @@ class Reader:
 def reason_of(error: ValidationError) -> str:
     """The first thing that is wrong, in words, without the input (which stands beside it)."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"malformed: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    place = ".".join(str(part) for part in first["loc"])
+    return f"malformed: {place}: {first['msg']}" if place else f"malformed: {first['msg']}"
 
 
 def is_surroundings(fault: Exception) -> bool:
