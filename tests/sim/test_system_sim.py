@@ -1,21 +1,16 @@
-"""The whole system under all faults at once, seed by seed; the seeds that once failed, for good."""
+"""The whole system under all faults at once, seed by seed."""
+
+import os
 
 import pytest
 
 from tests.sim.run import simulate
 
-SEEDS = 500
-BLOCKS = 10
-FAILED_ONCE: tuple[int, ...] = ()
-"""Seeds that showed a fault of the product, each mended since."""
+SEEDS = int(os.environ.get("SIM_SEEDS", "40"))
+BLOCKS = 4
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_no_seed_loses_doubles_or_waits_for_ever(block: int) -> None:
     results = [simulate(seed) for seed in range(block, SEEDS, BLOCKS)]
     assert [result for result in results if result.wrong] == []
-
-
-@pytest.mark.parametrize("seed", FAILED_ONCE)
-def test_a_seed_that_failed_once(seed: int) -> None:
-    assert simulate(seed).wrong == []
