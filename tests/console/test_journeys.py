@@ -160,7 +160,7 @@ def test_the_wizard_makes_a_master_of_each_reward_model_with_its_fields_alone(
         mia.press("Next")
         mia.see(f"{model} of mine")
         mia.press("Open the strategy")
-        mia.see("My strategies")
+        mia.page.wait_for_url("**/strategies")
         mia.see(f"{model} of mine")
     mia.fits()
 
