@@ -19,6 +19,7 @@ from api.errors import STATUS
 from api.filters import CONDITION_KEYS, OPERATORS
 from api.manager.commands import COMMANDS
 from shared.contracts.trades import PositionsOpened, SymbolsChanged
+from shared.store.outbox import Report
 
 from tests.api.test_events import GBPUSD, opened
 from tests.api.told import link, links
@@ -286,6 +287,11 @@ async def put(world: World, sent: Sent) -> Answer:
     return Answer(told[0]["status"], headers.get(b"content-type", ""), b"".join(message.get("body", b"") for message in told[1:]))
 
 
+async def _places() -> dict[str, tuple[int, dict[str, Report]]]:
+    """What the bus would tell, were there one."""
+    return {"trade.push": (7, {"api": Report(5, 1_778_160_000_000)})}
+
+
 async def furnished(world: World, maker: Maker) -> None:
     """A world in which there is something to find."""
     await world.good(
@@ -295,6 +301,7 @@ async def furnished(world: World, maker: Maker) -> None:
     await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
     key = await world.good(BOB, "POST", "/copytrade/api-keys", {"login": BOB_LOGIN})
     maker.key, maker.secret = key["key"], key["secret"]
+    world.context.reader_places = _places
     await world.told(flow.on_links, links(link(1), link(2, inputs="{}")))
     await world.told(flow.on_trades, SymbolsChanged.of([GBPUSD]), PositionsOpened.of([opened(5001, BOB_LOGIN)]))
 
