@@ -10,6 +10,7 @@ from console import fees, figures, forms, words
 from console.charts import drawdowns, padded
 from console.live import events
 from console.office.browser import Field, FilterError, condition
+from console.office.letters import LETTERS
 from console.pages.market import AT_FIRST, query_of
 from console.pages.statement import periods
 from console.pages.wizard import STEPS
@@ -194,3 +195,11 @@ def test_periods_of_statements_cross_the_year() -> None:
 def test_the_demo_s_secret_and_logins_are_not_for_production() -> None:
     with pytest.raises((UnsafeSettingsError, ValueError), match="LOCKSTEP_SECRET"):
         Settings(env="production")
+
+
+def test_a_dead_letter_is_known_by_its_service_and_its_number_there() -> None:
+    told = {"id": 3, "created_time": 1, "stream": "trade.push", "number": 7, "reason": "KeyError", "retry_requested": 0, "retried": 0}
+    rows = [LETTERS.row(told | {"service": service}) for service in ("api", "stats")]
+    assert [row["id"] for row in rows] == ["api 3", "stats 3"]
+    assert {(row["letter"], row["state"], row["waits"]) for row in rows} == {(3, "Waits", True)}
+    assert "service" in [column.name for column in LETTERS.columns]

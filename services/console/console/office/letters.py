@@ -17,7 +17,10 @@ SAID = "What a service could not handle, with its payload and the error."
 def _letter(one: Json) -> Json:
     state, tone = ("Handled since", "good") if one["retried"] else ("Retry asked", "info") if one["retry_requested"] else ("Waits", "bad")
     return {
-        "id": one["id"],
+        # A letter's number is its service's own.
+        "id": f"{one['service']} {one['id']}",
+        "letter": one["id"],
+        "service": one["service"],
         "title": f"letter {one['id']}",
         "stream": one["stream"],
         "number": str(one["number"]),
@@ -42,6 +45,7 @@ LETTERS = Spec(
     ),
     _letter,
     (
+        Field("service", "Service", "text"),
         Field("stream", "Topic", "text"),
         Field("number", "Number"),
         Field("reason", "Error", "text"),
