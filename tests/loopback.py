@@ -80,6 +80,10 @@ def _no_sync(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+WHOLE = Shard()
+"""A service that is not split."""
+
+
 class Loopback:
     """A small world of services. `settle` hands everything on until nothing is left to hand on."""
 
@@ -88,7 +92,7 @@ class Loopback:
         self._clock = clock
         self.members: dict[str, Member] = {}
 
-    async def open_store(self, name: str, writes: tuple[str, ...], url: str = "", part: Shard = Shard()) -> Store:
+    async def open_store(self, name: str, writes: tuple[str, ...], url: str = "", part: Shard = WHOLE) -> Store:
         """A service's own migrated store (SQLite in the folder, unless a URL is given)."""
         source = numbered(name, part.number)
         file = self._folder / f"{source}.db"

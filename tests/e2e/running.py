@@ -74,9 +74,11 @@ class RunningStack(Client):
         self.home = home
         self._port_base = port_base
         self._process: subprocess.Popen[str] | None = None
+        self._began = 0
 
     def start(self) -> None:
         log = (self.home.parent / "stack.log").open("a")
+        self._began = log.tell()
         command = [*LOCKSTEP, "up", "--no-demo", "--home", str(self.home), "--port-base", str(self._port_base)]
         self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
         self.until(self._says_ready, READY_TIMEOUT_S, "the stack is ready")
@@ -114,7 +116,8 @@ class RunningStack(Client):
         return (self.home.parent / "stack.log").read_text()
 
     def _says_ready(self) -> bool:
-        return any(line.startswith("ready") for line in self.log().splitlines())
+        said = (self.home.parent / "stack.log").read_bytes()[self._began :]
+        return any(line.startswith(b"ready") for line in said.splitlines())
 
 
 @contextlib.contextmanager
