@@ -7,6 +7,8 @@ from tests.sim.run import simulate
 
 SEEDS = 200
 
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
+
 
 @pytest.mark.parametrize("name", list(BUGS))
 def test_a_planted_bug_is_caught(name: str) -> None:
