@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
+from unittest.mock import patch
 
 import executor.__main__ as executor_main
 import rewards.__main__ as rewards_main
@@ -58,7 +59,6 @@ EXECUTOR = ExecutorSettings(unknown_after_ms=2000)
 GATEWAY = GatewaySettings()
 REWARDS = RewardsSettings(answer_window_s=3, retry_schedule_s=(1, 2, 4))
 STATS = StatsSettings()
-executor_main.doors = lambda *_: _NO_DOORS  # type: ignore[assignment]  # its one route takes longer to make than all the rest
 _NO_DOORS = FastAPI()
 
 
@@ -168,7 +168,8 @@ class World:
         return Parts(reads=Pushes(process.store).reads(api_flow.READS), writes={config.TOPIC: api_flow.snapshot}, app=_NO_DOORS)
 
     async def _executor(self, process: Process) -> Parts:
-        parts = executor_main.parts(EXECUTOR, process.store)
+        with patch.object(executor_main, "doors", lambda *_: _NO_DOORS):  # its one route takes longer to make than all the rest
+            parts = executor_main.parts(EXECUTOR, process.store)
         process.timers = [(parts.tasks[0], 1.1)]
         return parts
 
