@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from api.auth import CUSTOMER, issue_token
+from docker.errors import APIError
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
@@ -105,7 +106,10 @@ class ContainerStack(Client):
 
     def _ready(self, service: str) -> bool:
         code = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"
-        return self._containers[service].exec(["python", "-c", code]).exit_code == 0
+        try:
+            return self._containers[service].exec(["python", "-c", code]).exit_code == 0
+        except APIError:
+            return False  # it ended, because its database is not there yet, say, and is about to be started again
 
 
 @contextlib.contextmanager
