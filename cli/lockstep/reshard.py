@@ -20,11 +20,14 @@ from sqlalchemy import ColumnElement, Table, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from lockstep.stack import Home, StackError
-from lockstep.stores import CLOSED, shards_of
+from lockstep.stores import shards_of
 
 CHUNK = 1000
 WRITES = {"executor": ("copy.order", "copy.link"), "rewards": ("reward.accrual",)}
 OWN_TABLES = (outbox.outbox, outbox.report)
+CLOSED = "closed"
+"""What a store is that has no followers any more, and is kept for its journal."""
+
 Owners = Mapping[Table, ColumnElement[Any]]
 Folded = Callable[[AsyncSession], AsyncIterator[tuple[Table, list[dict[str, Any]]]]]
 Told = Callable[[str], None]
@@ -290,12 +293,16 @@ def reshard_home(service: str, home: Path, shards: int, tell: Told) -> Resharded
         for file in fresh.values():
             _remove(file)
         raise
-    # The first store last: until it is changed, the old shards are all there and a second try finds them.
+    # The first store last: it says how many shards there are. At no instant is a store missing, for one that is missing is begun anew.
     for number in sorted(files, reverse=True):
         if number in before:
-            files[number].replace(files[number].with_suffix(".db.before-reshard"))
+            aside = files[number].with_suffix(".db.before-reshard")
+            aside.unlink(missing_ok=True)
+            aside.hardlink_to(files[number])
         if fresh[number].exists():
             fresh[number].replace(files[number])
+        else:
+            files[number].unlink()
     return done
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.script import ScriptDirectory
-from shared.shards import numbered
+from shared.shards import Shard, numbered
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine, database_url
 from sqlalchemy import inspect, select
@@ -178,14 +178,10 @@ def upgraded(of: Sequence[ServiceStore]) -> Iterator[tuple[ServiceStore, str | N
         yield store, before, store.versions()[0]
 
 
-CLOSED = "closed"
-"""What a shard's store is that has no followers any more, and is kept for its journal."""
-
-
 def shards_of(home: Path, service: str) -> int:
-    """How many shards a home's service has; 0 before its first start."""
-    files = [file for file in store_files(home, service) if file.exists()]
-    return sum(_identity(file) != CLOSED for file in files)
+    """How many shards a home's service has, as its first store says; 0 before its first start."""
+    first = store_files(home, service)[0]
+    return Shard.parse(_identity(first) or "1/1").of if first.exists() else 0
 
 
 def sharded(home: Home, executor: int | None, rewards: int | None) -> tuple[int, int]:

@@ -8,7 +8,8 @@ import pytest
 from executor import store as executor_store
 from executor.settings import ExecutorSettings
 from lockstep.reshard import plan_of, reshard_home
-from lockstep.stack import StackError
+from lockstep.stack import Home, StackError
+from lockstep.stores import sharded
 from pydantic import ValidationError
 from rewards import tables as rewards_tables
 from shared.shards import Shard, numbered, streams
@@ -106,6 +107,34 @@ async def test_shards_that_have_not_read_equally_far_are_not_moved(tmp_path: Pat
     with pytest.raises(StackError, match="shard 2 has read up to"):
         await asyncio.to_thread(reshard_home, "executor", tmp_path, 3, lambda _: None)
     assert {file.name for file in tmp_path.glob("executor*")} - {f"{name}.lock" for name in before} == set(before)
+
+
+@pytest.mark.anyio
+async def test_a_move_that_is_cut_off_while_stores_are_exchanged_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two new stores the second is in its place already: the first, which says how many there are, is the old one still."""
+    world = Shards(tmp_path, 1)
+    await world.start()
+    await world.ground()
+    await world.open(9000)
+    links = await world.table()
+    await world.stop()
+    replace = Path.replace
+
+    def cut_off(self: Path, target: Path) -> Path:
+        if target.name == "executor.db":
+            raise OSError("cut off")
+        return replace(self, target)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Path, "replace", cut_off)
+        with pytest.raises(OSError, match="cut off"):
+            await asyncio.to_thread(reshard_home, "executor", tmp_path, 2, lambda _: None)
+    assert sharded(Home(tmp_path), None, None)[0] == 1
+    await asyncio.to_thread(reshard_home, "executor", tmp_path, 2, lambda _: None)
+    world.of = 2
+    await world.start()
+    assert await world.table() == links
+    await world.stop()
 
 
 @pytest.mark.parametrize(("service", "tables"), [("executor", executor_store.METADATA), ("rewards", rewards_tables.METADATA)])
