@@ -4,6 +4,7 @@ from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
+import numpy as np
 import pytest
 from api import columns, filters
 from api.columns import units
@@ -155,8 +156,10 @@ def test_sql_finds_what_a_loop_finds(connection: Connection, rows: list[Row], gi
 @given(rows=ROWS, given_=asked())
 def test_columns_in_memory_find_what_a_loop_finds(rows: list[Row], given_: dict[str, Any]) -> None:
     query = filters.parse(given_, FIELDS, 100, 500, {})
-    kept = {name: [units(row[place]) if place == 2 else row[place] for row in rows] for name, place in PLACE.items()}
-    found = columns.ordered(query, kept, columns.matching(query, kept, list(range(len(rows)))))
+    amounts = columns.numbers(units(amount) for _, _, amount in rows)
+    ids, names = columns.numbers(number for number, _, _ in rows), columns.texts([name for _, name, _ in rows])
+    kept = {"id": ids, "name": names, "amount": amounts, "stats.amount": amounts}
+    found = columns.ordered(query, kept, columns.matching(query, kept, np.arange(len(rows))))
     assert ([rows[one][0] for one in found[query.offset :][: query.limit]], len(found)) == page(rows, given_)
 
 

@@ -7,11 +7,12 @@ answer, otherwise within a moment."""
 import asyncio
 import json
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import structlog
 from shared.contracts.stats import PERIOD_DAYS
 from shared.store.work import Store
@@ -21,10 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import columns, news, views
-from api.columns import units
+from api.columns import NULL, Column, Rows, units
 from api.filters import Query
 from api.read_models import MasterStats
 from api.store import Follower, Master, RewardPolicy, Subscription
+from api.tables import Base, kind_of
 
 log = structlog.get_logger()
 
@@ -33,6 +35,8 @@ PAUSE_S = 0.05
 """Between two looks while statistics stream in."""
 TEXTS_MAX = 20_000
 READ_AT_ONCE = 2_000
+ROOM = 1_024
+"""Places that the columns begin with; they double when there is no room."""
 MASTER_FIELDS = tuple(field for field in views.MASTER if field not in {"description", "version"})
 FIGURES = (*views.STATS, *views.MORE_STATS, "roi_simple", "coverage_days")
 """The statistics that masters are filtered and sorted by."""
@@ -50,12 +54,13 @@ class Marketplace:
         self._fresh = False
         self._at: dict[int, int] = {}
         """Where each master (its login) stands in the columns."""
-        self._masters: dict[str, list[Any]] = {field: [] for field in MASTER_FIELDS}
-        self._owners: list[int] = []
-        self._statistics: dict[str, dict[str, list[Any]]] = {period: {field: [] for field in FIGURES} for period in PERIOD_DAYS}
-        self._free: list[int] = []
-        self._public: list[int] | None = None
-        self._owned: defaultdict[int, set[int]] = defaultdict(set)
+        self._masters = {field: _empty(Master, source.column) for field, source in zip(MASTER_FIELDS, SOURCES, strict=True)}
+        self._statistics = {period: {field: _empty(MasterStats, field) for field in FIGURES} for period in PERIOD_DAYS}
+        self._owners = np.zeros(ROOM, dtype=np.int64)
+        self._public = np.zeros(ROOM, dtype=np.bool_)
+        self._free = list(range(ROOM - 1, -1, -1))
+        self._by_id: Rows | None = None
+        """The places in the order of the masters' ids; None when that has to be found out."""
         self._texts: OrderedDict[tuple[int, str], str] = OrderedDict()
 
     def stale(self) -> None:
@@ -85,23 +90,19 @@ class Marketplace:
         kept = known | {f"stats.{field}": known[field] for field in FIGURES}
         found = columns.ordered(query, kept, columns.matching(query, kept, self._visible(customer_id)))
         chosen = found[query.offset : query.offset + query.limit]
-        logins = [known["login"][at] for at in chosen]
-        own = [int(self._owners[at] == customer_id) for at in chosen]
+        logins = known["login"][chosen].tolist()
+        own = (self._owners[chosen] == customer_id).astype(int).tolist()
         texts = await self._rows(logins, period)
         rows = [f'{texts[login]},"own":{mine}}}' for login, mine in zip(logins, own, strict=True) if login in texts]
         return f'{{"rows":[{",".join(rows)}],"count":{len(found)}}}'
 
-    def _visible(self, customer_id: int) -> list[int]:
+    def _visible(self, customer_id: int) -> Rows:
         """Places of the masters that a customer may see, by their ids."""
-        ids = self._masters["id"]
-        if self._public is None:
-            enabled, visibility = self._masters["enabled"], self._masters["visibility"]
-            public = [at for at in self._at.values() if enabled[at] and visibility[at] == "public"]
-            self._public = sorted(public, key=ids.__getitem__)
-        own = self._owned.get(customer_id)
-        if not own:
-            return self._public
-        return sorted(own.union(self._public), key=ids.__getitem__)
+        if self._by_id is None:
+            places = np.fromiter(self._at.values(), dtype=np.intp, count=len(self._at))
+            self._by_id = places[np.argsort(self._masters["id"][places])]
+        seen: Rows = self._by_id[(self._public | (self._owners == customer_id))[self._by_id]]
+        return seen
 
     async def _refresh(self) -> None:
         """Reads what was written since the last look."""
@@ -138,40 +139,37 @@ class Marketplace:
         at = self._at.get(login)
         if at is None:
             at = self._place(login)
-        self._owned[self._owners[at]].discard(at)
-        self._owned[owner].add(at)
         self._owners[at] = owner
-        for (name, column), source, value in zip(self._masters.items(), SOURCES, fields, strict=True):
-            changed = value // source.divisor if source.divisor != 1 else value
-            if column[at] != changed:
-                column[at] = changed
-                if name in {"id", "enabled", "visibility"}:
-                    self._public = None
+        was = self._masters["id"][at]
+        for column, source, value in zip(self._masters.values(), SOURCES, fields, strict=True):
+            column[at] = value // source.divisor if source.divisor != 1 else value
+        if self._masters["id"][at] != was:
+            self._by_id = None
+        self._public[at] = bool(self._masters["enabled"][at]) and self._masters["visibility"][at] == "public"
         for column, figure in zip(self._statistics[period].values(), figures, strict=True):
-            column[at] = units(figure) if isinstance(figure, Decimal) else figure
+            known = units(figure) if isinstance(figure, Decimal) else figure
+            column[at] = NULL if known is None and not column.dtype.hasobject else known
 
     def _place(self, login: int) -> int:
-        """Where a new master stands."""
-        all_columns = [*self._masters.values(), self._owners, *(one for kept in self._statistics.values() for one in kept.values())]
-        if self._free:
-            at = self._free.pop()
-        else:
-            at = len(self._owners)
-            for column in all_columns:
-                column.append(None)
-        for column in all_columns:
-            column[at] = None
-        self._owners[at] = 0
+        """Where a new master stands: no column has a value there."""
+        if not self._free:
+            room = len(self._owners)
+            self._free = list(range(2 * room - 1, room - 1, -1))
+            self._owners, self._public = (np.concatenate([one, np.zeros_like(one)]) for one in (self._owners, self._public))
+            for columns_ in (self._masters, *self._statistics.values()):
+                columns_.update({field: np.concatenate([column, _blank(column.dtype, room)]) for field, column in columns_.items()})
+        at = self._free.pop()
         self._at[login] = at
-        self._public = None
         return at
 
     def _drop(self, login: int) -> None:
         at = self._at.pop(login, None)
         if at is not None:
-            self._owned[self._owners[at]].discard(at)
+            for columns_ in (self._masters, *self._statistics.values()):
+                for column in columns_.values():
+                    column[at] = None if column.dtype.hasobject else NULL
             self._free.append(at)
-            self._public = None
+            self._by_id = None
 
     async def _rows(self, logins: list[int], period: str) -> dict[int, str]:
         """The text of each row, all but its end: kept from before, or read and rendered now."""
@@ -188,6 +186,16 @@ class Marketplace:
         while len(self._texts) > TEXTS_MAX:
             self._texts.popitem(last=False)
         return found
+
+
+def _empty(table: type[Base], field: str) -> Column:
+    """A column for what one of a table's has, without a value."""
+    kind = kind_of(col(getattr(table, field)))
+    return _blank(np.dtype(object if kind == "text" else np.int64), ROOM)
+
+
+def _blank(dtype: np.dtype[Any], count: int) -> Column:
+    return np.full(count, None if dtype.hasobject else NULL, dtype=dtype)
 
 
 async def _changed(session: AsyncSession, after: int, upto: int) -> Any:

@@ -4,8 +4,9 @@ This service's own letters are in its store; the others tell theirs on a board (
 """
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 from shared.bus.letters import Action
 from shared.store import outbox
@@ -49,12 +50,16 @@ FIELDS = {
 """What letters are filtered by; they are filtered in memory, since most of them are in no table here."""
 
 
+def _column(field: FilterField, values: list[Any]) -> columns.Column:
+    return columns.texts(values) if field.kind == "text" else columns.numbers(values)
+
+
 async def listed(context: Context, _actor: Actor, query: filters.Query) -> Json:
     """Raises Refused(UNAVAILABLE) when the other services' letters cannot be seen."""
     rows = sorted(((service, letter) for service, letters in (await _all(context)).items() for letter in letters), key=_place)
     shown = [_row(service, letter) for service, letter in rows]
-    kept = {name: [row[STRUCTURE.index(name)] for row in shown] for name in FIELDS}
-    found = columns.ordered(query, kept, columns.matching(query, kept, list(range(len(shown)))))
+    kept = {name: _column(field, [row[STRUCTURE.index(name)] for row in shown]) for name, field in FIELDS.items()}
+    found = columns.ordered(query, kept, columns.matching(query, kept, np.arange(len(shown))))
     page = found[query.offset : query.offset + query.limit]
     return {"structure": list(STRUCTURE), "rows": [shown[at] for at in page], "count": len(found)}
 
