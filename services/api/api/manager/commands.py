@@ -158,7 +158,6 @@ async def _dead_letters(context: Context, actor: Actor, data: TableFilter, _aske
 AUDIT = ("id", "created_time", "actor", "action", "noun", "record_id", "before", "after")
 MASTER = (*views.MASTER, "customer_id")
 FOLLOWER = (*views.FOLLOWER, "customer_id")
-LINK = (*views.LINK, "inputs")
 
 _ALL = (
     Command("MngCreateCopyMaster", MasterCreate, WRITERS, "Makes an account a master, with its reward policy.", _writes(masters.create)),
@@ -213,7 +212,7 @@ _ALL = (
     _table("MngGetCopyFollowersByFilter", Follower, FOLLOWER, "Followers."),
     _table("MngGetCopySubscriptionsByFilter", Subscription, views.SUBSCRIPTION, "Subscriptions."),
     _table("MngGetCopyRewardPoliciesByFilter", RewardPolicy, views.POLICY, "Reward policies."),
-    _table("MngGetCopyTradeLinksByFilter", TradeLink, LINK, "Trade links and skips, with the inputs of each decision."),
+    _table("MngGetCopyTradeLinksByFilter", TradeLink, views.LINK, "Trade links, and skips with their reason."),
     _table("MngGetCopyRewardAccrualsByFilter", Accrual, views.ACCRUAL, "Reward accruals."),
     _table("MngGetAccountsByFilter", Account, views.ACCOUNT, "Trading accounts as last told by the venue."),
     _table("MngGetCustomersByFilter", Customer, customers.FIELDS, "Customers who can log in.", ADMINS),
