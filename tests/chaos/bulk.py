@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from gateway.decide import NONE
-from gateway.paper.book import Opening
+from gateway.paper.deals import Opening, close_position, open_position
 from gateway.paper.venue import PaperVenue
 from gateway.settings import GatewaySettings
 from shared.clock import system_clock
@@ -35,10 +35,10 @@ async def _trade(home: Path, login: int, numbers: Iterable[int], per_entry: int,
         async with venue.transaction() as (book, _):
             account = book.account(login)
             for k in some:
-                opened = book.open(account, Opening(SYMBOL, "buy", 1, NONE, NONE, f"t-{k}", trades.REASON_CLIENT))  # type: ignore[arg-type]
+                opened = open_position(book, account, Opening(SYMBOL, "buy", 1, NONE, NONE, f"t-{k}", trades.REASON_CLIENT))  # type: ignore[arg-type]
                 assert isinstance(opened, trades.OpenedRow), opened
                 if closed:
-                    book.close(book.positions[opened.order], 1, trades.REASON_CLIENT)
+                    close_position(book, book.positions[opened.order], 1, trades.REASON_CLIENT)
         entries += 1
     await store.engine.dispose()
     return entries

@@ -11,7 +11,8 @@ import anyio
 from gateway.decide import Quote
 from gateway.paper import balances, orders
 from gateway.paper.balances import Movement
-from gateway.paper.book import Book, Opening
+from gateway.paper.book import Book
+from gateway.paper.deals import Opening, close_position, open_position
 from gateway.paper.market import GROUPS, Market
 from gateway.paper.orders import Placing
 from gateway.paper.venue import PaperVenue
@@ -80,9 +81,9 @@ def act(book: Book, action: Action) -> None:
     held, waiting = list(account.positions.values()), list(account.pending.values())
     match what:
         case "open":
-            book.open(account, Opening(name, side, size, NONE, NONE, "", "TR_REASON_CLIENT"))
+            open_position(book, account, Opening(name, side, size, NONE, NONE, "", "TR_REASON_CLIENT"))
         case "close" if held:
-            book.close(held[pick % len(held)], size, "TR_REASON_CLIENT")
+            close_position(book, held[pick % len(held)], size, "TR_REASON_CLIENT")
         case "price":
             bid = moved(name, by)
             orders.set_price(book, name, Quote(bid, bid + SYMBOLS[name].point * size))

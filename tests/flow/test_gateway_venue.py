@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gateway.decide import Quote
 from gateway.paper import orders as venue_orders
+from gateway.paper.deals import close_position
 from gateway.paper.feed import Feed
 from gateway.paper.venue import prices_of
 from gateway.settings import GatewaySettings
@@ -507,7 +508,7 @@ async def test_a_transaction_that_is_given_up_leaves_no_trace_in_memory(world: G
     async def handled_and_given_up(work: Work) -> None:
         book = await world.venue.begin(work)
         position = book.positions[order]
-        book.close(position, 4, "TR_REASON_CLIENT")
+        close_position(book, position, 4, "TR_REASON_CLIENT")
         await world.venue.finish(work, book)
         raise RuntimeError("after everything was written")
 

@@ -1,18 +1,10 @@
-"""The paper venue's book: every account with its open positions, in memory, and what a trade does to them."""
+"""The paper venue's book: every account with its open positions, in memory, and what they are worth."""
 
 from decimal import Decimal
-from typing import NamedTuple
 
 from shared.contracts.config import ManualTradingMode
 from shared.contracts.trades import (
-    REASON_STOP_OUT,
     AccountRow,
-    ClosedRow,
-    OpenedRow,
-    PositionsClosed,
-    PositionsOpened,
-    PositionsReduced,
-    Side,
 )
 from shared.money import EXACT, minor_digits, quantize
 from shared.symbols import BUY
@@ -21,30 +13,11 @@ from gateway import decide
 from gateway.decide import NONE, Refused
 from gateway.paper import permits
 from gateway.paper.market import Market, Symbol
-from gateway.paper.records import Account, Changes, Deal, Exposure, HaltState, Pending, Position, Standing
+from gateway.paper.records import Account, Changes, Exposure, HaltState, Pending, Position, Standing
 from gateway.paper.told import Told
 from gateway.paper.triggers import Hit, Triggers
 
 add, subtract, multiply, divide = EXACT.add, EXACT.subtract, EXACT.multiply, EXACT.divide
-
-
-class Opening(NamedTuple):
-    """A position that somebody wants. `leverage` 0: the account's; `worst_price` 0: any; `order` 0: a new one.
-
-    `margin_type` 0: cross, 1: isolated.
-    """
-
-    symbol: str
-    side: Side
-    volume: int
-    sl: Decimal
-    tp: Decimal
-    client_id: str
-    reason: str
-    worst_price: Decimal = NONE
-    leverage: int = 0
-    order: int = 0
-    margin_type: int = 0
 
 
 class Book:
@@ -190,137 +163,6 @@ class Book:
         account = self.accounts[login]
         return quantize(self.standing(account).equity, minor_digits(account.currency))
 
-    # Trades
-
-    def open(self, account: Account, want: Opening) -> OpenedRow | Refused:
-        """Opens a position at the market. Refusals: SYMBOL_NOT_FOUND, INVALID_VOLUME, PRICE_MOVED, INVALID_STOPS, NOT_ENOUGH_MONEY."""
-        symbol = self.symbol(want.symbol)
-        if isinstance(symbol, Refused):
-            return symbol
-        quote = self.market.quotes[want.symbol]
-        price = quote.opening(want.side)
-        fault = decide.volume_fault(symbol, want.volume)
-        if fault is None and decide.too_dear(want.side, price, want.worst_price):
-            fault = Refused(decide.PRICE_MOVED, f"the price is {price}, beyond {want.worst_price}")
-        # A pending order's stops were judged when it was placed; a gap that jumps over them closes the position at once.
-        if fault is None and not want.order:
-            fault = decide.stops_fault(want.side, quote.closing(want.side), want.sl, want.tp, symbol.distance)
-        if fault is not None:
-            return fault
-        leverage = want.leverage or account.leverage
-        before = self.standing(account)
-        commission = self._commission(account, symbol, want.volume)
-        margin = add(before.margin, self.margin_of(account, want.symbol, want.volume, price, leverage))
-        if not decide.affordable(add(before.equity, commission), margin, account.group.margin_call):
-            return Refused(decide.NOT_ENOUGH_MONEY, f"a margin of {margin:.2f} is more than account {account.login} can bear")
-        digits = minor_digits(account.currency)
-        position = Position(
-            want.order or self.ticket(),
-            account.login,
-            want.symbol,
-            want.side,
-            want.volume,
-            want.volume,
-            price,
-            want.sl,
-            want.tp,
-            1,
-            want.client_id,
-            want.reason,
-            leverage,
-            commission,
-            NONE,
-            self.now,
-            want.margin_type,
-        )
-        opened = OpenedRow(
-            position.order,
-            account.login,
-            want.symbol,
-            want.side,
-            want.volume,
-            price,
-            want.sl,
-            want.tp,
-            want.client_id,
-            want.reason,
-            commission,
-            quantize(before.equity, digits),
-            account.balance,
-            account.credit,
-            self.now,
-            leverage,
-            want.margin_type,
-        )
-        self.enter(position)
-        self.changes.positions[position.order] = True
-        self._book(position, "in", want.volume, price, NONE, commission, NONE, want.reason, want.client_id)
-        self.told.add(PositionsOpened, opened)
-        return opened
-
-    def close(self, position: Position, volume: int, reason: str, client_id: str = "") -> ClosedRow:
-        """Closes so much of a position (all, when it is less) at the market. Nothing may hold a close back."""
-        account, symbol = self.accounts[position.login], self.market.symbols[position.symbol]
-        volume = min(volume, position.volume)
-        left, digits = position.volume - volume, minor_digits(account.currency)
-        price = self.market.quotes[position.symbol].closing(position.side)
-        rate = self.rate(account, position.symbol)
-        profit = quantize(multiply(symbol.profit(position.side, volume, position.price, price), rate), digits)
-        swap = position.swap
-        if left:
-            swap = quantize(divide(multiply(swap, Decimal(volume)), Decimal(position.volume)), digits)
-        closing = self._commission(account, symbol, volume)
-        opening = decide.released(position.commission, position.initial, position.volume, left, digits)
-        self._expose(account, position, -volume, -swap)
-        position.swap = subtract(position.swap, swap)
-        position.volume = left
-        deal = self._book(position, "out", volume, price, profit, closing, swap, reason, client_id)
-        row = ClosedRow(
-            position.order,
-            deal,
-            account.login,
-            position.symbol,
-            position.side,
-            position.initial,
-            volume,
-            left,
-            position.price,
-            price,
-            profit,
-            add(opening, closing),
-            swap,
-            reason,
-            client_id,
-            position.client_id,
-            position.opened_ms,
-            self.now,
-            position.leverage,
-            position.margin_type,
-        )
-        if left:
-            self.changes.positions.setdefault(position.order, False)
-        else:
-            self.leave(position)
-        self.told.add(PositionsReduced if left else PositionsClosed, row)
-        return row
-
-    def stop_out(self, account: Account) -> None:
-        """Closes what isolated margin no longer carries; then, while the margin level is below the group's stop-out level, the position
-        with the largest loss."""
-        if account.login in self.isolated:
-            for position in [each for each in account.positions.values() if each.margin_type and self._used_up(each)]:
-                self.close(position, position.volume, REASON_STOP_OUT)
-        while account.positions and decide.stopped_out(*self.standing(account), account.group.stop_out):
-            order = decide.worst((self.floating(position), position.order) for position in account.positions.values())
-            position = self.positions[order]
-            self.close(position, position.volume, REASON_STOP_OUT)
-
-    def _used_up(self, position: Position) -> bool:
-        """Whether an isolated position has lost the margin that was set apart for it."""
-        account = self.accounts[position.login]
-        margin = self.margin_of(account, position.symbol, position.volume, position.price, position.leverage)
-        return add(self.floating(position), margin) <= 0
-
     # Entering and leaving memory
 
     def enter(self, position: Position) -> None:
@@ -328,7 +170,7 @@ class Book:
         account = self.accounts[position.login]
         self.positions[position.order] = position
         account.positions[position.order] = position
-        self._expose(account, position, position.volume, position.swap)
+        self.expose(account, position, position.volume, position.swap)
         self.triggers[position.symbol].protect(position.side, position.sl, position.tp, position.order, position.version)
         if position.copied:
             self.copies[position.client_id] = position.order
@@ -349,7 +191,8 @@ class Book:
         else:
             self.changes.positions[position.order] = False
 
-    def _expose(self, account: Account, position: Position, volume: int, swap: Decimal) -> None:
+    def expose(self, account: Account, position: Position, volume: int, swap: Decimal) -> None:
+        """An account has so much more (or less) of a position open, with so much more swap due."""
         held = account.exposure.setdefault(position.symbol, Exposure())
         value = multiply(Decimal(volume), position.price)
         if position.side == BUY:
@@ -365,49 +208,3 @@ class Book:
             self.holders[position.symbol].pop(account.login, None)
         else:
             self.holders[position.symbol][account.login] = None
-
-    def _commission(self, account: Account, symbol: Symbol, volume: int) -> Decimal:
-        """What one side costs: rate per lot x lots, in the account's currency, rounded as it is charged; negative or 0."""
-        if symbol.commission == 0:
-            return NONE
-        lots = divide(Decimal(volume), Decimal(symbol.volume_per_lot))
-        cost = multiply(multiply(symbol.commission, lots), self.rate(account, symbol.symbol))
-        return -quantize(cost, minor_digits(account.currency))
-
-    def _book(
-        self,
-        position: Position,
-        entry: str,
-        volume: int,
-        price: Decimal,
-        profit: Decimal,
-        commission: Decimal,
-        swap: Decimal,
-        reason: str,
-        client_id: str,
-    ) -> int:
-        """Books a deal to the account's balance; answers its number."""
-        account = self.accounts[position.login]
-        booked = add(profit, add(commission, swap))
-        if booked:
-            account.balance = add(account.balance, booked)
-            self.changes.accounts.setdefault(account.login, False)
-        deal = Deal(
-            self.ticket(),
-            position.order,
-            position.login,
-            position.symbol,
-            position.side,
-            "in" if entry == "in" else "out",
-            volume,
-            price,
-            profit,
-            commission,
-            swap,
-            reason,
-            client_id,
-            self.now,
-        )
-        self.changes.deals.append(deal)
-        self.told.touch(account.login)
-        return deal.deal

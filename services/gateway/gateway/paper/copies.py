@@ -36,7 +36,8 @@ from shared.ids import copy_client_id
 from gateway import decide
 from gateway.decide import Refused
 from gateway.paper import orders
-from gateway.paper.book import Book, Opening
+from gateway.paper.book import Book
+from gateway.paper.deals import Opening, close_position, open_position
 from gateway.paper.orders import Placing
 from gateway.paper.records import Answer, Pending, Position
 from gateway.paper.told import kind_of, row_again, row_json
@@ -118,7 +119,7 @@ def _open(book: Book, table: OpenCopies, row: OpenRow, key: str) -> Done | Refus
         *(table.symbol, row.side, row.volume, levels[0], levels[1], key, REASON_COPY, row.worst_price, row.leverage),
         margin_type=row.margin_type,
     )
-    opened = book.open(account, want)
+    opened = open_position(book, account, want)
     return opened if isinstance(opened, Refused) else Done(PositionsOpened, opened)
 
 
@@ -128,7 +129,7 @@ def _close(book: Book, table: CloseCopies, row: CloseRow, key: str) -> Done | Re
         return position
     if row.volume < 1:
         return Refused(decide.INVALID_VOLUME, "there is nothing to close")
-    closed = book.close(position, row.volume, REASON_COPY, key)
+    closed = close_position(book, position, row.volume, REASON_COPY, key)
     return Done(PositionsReduced if closed.left else PositionsClosed, closed)
 
 

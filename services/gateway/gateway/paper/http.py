@@ -26,7 +26,8 @@ from gateway import store as tables
 from gateway.decide import Quote, Refused
 from gateway.paper import balances, orders, views
 from gateway.paper.balances import Movement
-from gateway.paper.book import Book, Opening
+from gateway.paper.book import Book
+from gateway.paper.deals import Opening, close_position, open_position
 from gateway.paper.market import GROUPS
 from gateway.paper.orders import Placing
 from gateway.paper.records import Account, Answer, Pending, Position
@@ -241,7 +242,7 @@ def _order(book: Book, want: NewOrder) -> tuple[type[TableEvent], Any] | Refused
             leverage=want.leverage,
             margin_type=MARGIN_TYPES.index(want.margin_type),
         )
-        opened = book.open(account, opening)
+        opened = open_position(book, account, opening)
         return opened if isinstance(opened, Refused) else (PositionsOpened, opened)
     placing = Placing(
         symbol=want.symbol,
@@ -285,7 +286,7 @@ def _close(book: Book, number: int, want: CloseBody) -> tuple[type[TableEvent], 
     left = position.volume - volume
     if left and (left < symbol.volume_min or volume % symbol.volume_step):
         return Refused(decide.INVALID_VOLUME, f"of {position.volume}, {volume} cannot be closed")
-    row = book.close(position, volume, REASON_CLIENT, want.client_id or "")
+    row = close_position(book, position, volume, REASON_CLIENT, want.client_id or "")
     return (PositionsReduced if row.left else PositionsClosed), row
 
 

@@ -22,7 +22,8 @@ from shared.symbols import BUY
 
 from gateway import decide
 from gateway.decide import DAY_MS, NONE, Quote, Refused
-from gateway.paper.book import Book, Opening, add, divide, multiply
+from gateway.paper.book import Book, add, divide, multiply
+from gateway.paper.deals import Opening, close_position, open_position, stop_out
 from gateway.paper.market import GROUPS
 from gateway.paper.records import Account, Kind, Pending, Position
 from gateway.paper.triggers import Hit
@@ -204,7 +205,7 @@ def _fill(book: Book, order: Pending) -> None:
         order=order.order,
         margin_type=order.margin_type,
     )
-    opened = book.open(book.accounts[order.login], want)
+    opened = open_position(book, book.accounts[order.login], want)
     if isinstance(opened, Refused):
         cancel(book, order, opened.reason)
         return
@@ -226,14 +227,14 @@ def set_price(book: Book, symbol: str, quote: Quote) -> None:
             if book.alive(hit):
                 _hit(book, hit, quote)
     for login in _exposed(book, symbol):
-        book.stop_out(book.accounts[login])
+        stop_out(book, book.accounts[login])
 
 
 def _hit(book: Book, hit: Hit, quote: Quote) -> None:
     match hit.what:
         case "sl" | "tp":
             position = book.positions[hit.order]
-            book.close(position, position.volume, REASON_SL if hit.what == "sl" else REASON_TP)
+            close_position(book, position, position.volume, REASON_SL if hit.what == "sl" else REASON_TP)
         case _:
             order = book.pending[hit.order]
             if order.kind != "stop_limit" or order.armed or _within(order, quote):
@@ -284,7 +285,7 @@ def pass_time(book: Book, now: int) -> None:
         book.day = today
         book.changes.numbers = True
         for login in list(book.told.touched):
-            book.stop_out(book.accounts[login])
+            stop_out(book, book.accounts[login])
 
 
 def _charge_swap(book: Book, position: Position, today: int) -> None:
