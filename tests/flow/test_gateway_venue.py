@@ -189,19 +189,6 @@ async def test_nights_that_the_venue_slept_through_are_charged_after_it_woke(tmp
         assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 9984
 
 
-async def test_stops_level_keeps_stops_away(tmp_path: Path) -> None:
-    """20 points from a bid of 1.57560: 1.57540 is far enough."""
-    async with gateway_world(tmp_path, GBPUSD={"stops_level": 20}) as world:
-        login = (await world.accounts(1))[0]
-        body = {"login": login, "symbol": "GBPUSD", "side": "buy", "volume": 1}
-        assert await world.refused("POST", "/orders", body | {"sl": 1.57541}) == (400, "INVALID_STOPS")
-        assert await world.refused("POST", "/orders", body | {"type": "limit", "price": 1.57551}) == (400, "INVALID_STOPS")
-        await world.order(login, sl=1.57540)
-        await world.order(login, type="limit", price=1.57550)
-        await world.handle(orders.TOPIC, open_copies([login], sl=D("1.57541")))
-        assert (await world.told_rows())["order.rejected"][0].reason == "INVALID_STOPS"
-
-
 # Pending orders
 
 

@@ -53,6 +53,22 @@ def test_stops_keep_the_distance_that_the_symbol_asks_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("levels", "distance", "frozen"),
+    [
+        (("1.57550", "0"), "0.00010", False),
+        (("1.57551", "0"), "0.00010", True),
+        (("0", "1.57569"), "0.00010", True),
+        (("0", "1.57570"), "0.00010", False),
+        (("0", "0"), "0.00010", False),
+        (("1.57560", "0"), "0", False),
+    ],
+)
+def test_what_is_nearer_than_the_freeze_level_is_frozen(levels: tuple[str, str], distance: str, frozen: bool) -> None:
+    fault = decide.frozen(D("1.57560"), [D(level) for level in levels], D(distance))
+    assert (fault.reason if fault else "") == ("FROZEN" if frozen else "")
+
+
+@pytest.mark.parametrize(
     ("side", "kind", "price", "fits"),
     [
         ("buy", "limit", "1.57569", True),

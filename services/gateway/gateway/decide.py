@@ -14,6 +14,7 @@ HUNDRED = Decimal(100)
 NOT_ENOUGH_MONEY = "NOT_ENOUGH_MONEY"
 INVALID_VOLUME = "INVALID_VOLUME"
 INVALID_STOPS = "INVALID_STOPS"
+FROZEN = "FROZEN"
 PRICE_MOVED = "PRICE_MOVED"
 POSITION_NOT_FOUND = "POSITION_NOT_FOUND"
 ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
@@ -80,6 +81,12 @@ def pending_fault(side: str, kind: str, price: Decimal, quote: Quote, distance: 
     if price <= 0 or gap <= 0 or gap < distance:
         return Refused(INVALID_STOPS, f"a {side} {kind} at {price} is too near to, or on the wrong side of, {now}")
     return None
+
+
+def frozen(now: Decimal, levels: Iterable[Decimal], distance: Decimal) -> Refused | None:
+    """FROZEN when one of an order's levels (0: none) is nearer than `distance` to the price that hits it: it is about to be carried out."""
+    near = [level for level in levels if level and abs(now - level) < distance] if distance else []
+    return Refused(FROZEN, f"{near[0]} is too near to {now} for a change") if near else None
 
 
 def affordable(equity: Decimal, margin: Decimal, margin_call: int) -> bool:

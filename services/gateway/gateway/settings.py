@@ -25,6 +25,8 @@ class SymbolOverride(BaseModel):
     volume_max: int | None = Field(None, ge=1)
     stops_level: int | None = Field(None, ge=0)
     """Least distance of stops and pending prices from the market, in points."""
+    freeze_level: int | None = Field(None, ge=0)
+    """Nearer than this to the market, in points, an order's stops and a pending order are not changed or cancelled any more."""
     commission: Decimal | None = Field(None, ge=0)
     """Charged per lot and side, in the quote currency."""
     swap_long: Decimal | None = None

@@ -61,7 +61,11 @@ class AccountsChanged(TableEvent):
 
 
 class SymbolRow(NamedTuple):
-    """A symbol's settings. `commission` is per lot and side, swaps are per lot and night, both in the quote currency."""
+    """A symbol's settings. `commission` is per lot and side, swaps are per lot and night, both in the quote currency.
+
+    In points: `stops_level` is the least distance of stops and pending prices from the market; an order whose stop or price is nearer to
+    it than `freeze_level` cannot be changed or cancelled. 0: there is no such rule.
+    """
 
     symbol: str
     digits: int
@@ -78,6 +82,7 @@ class SymbolRow(NamedTuple):
     swap_short: Amount
     bid: Amount
     ask: Amount
+    freeze_level: int = 0
 
 
 class SymbolsChanged(TableEvent):

@@ -195,7 +195,8 @@ def _cancel(book: Book, table: CancelCopies, row: CancelRow, key: str) -> Done |
     order = _pending(book, table.master_order, row)
     if isinstance(order, Refused):
         return order
-    return Done(PendingCancelled, orders.cancel(book, order, REASON_COPY))
+    gone = orders.withdraw(book, order, REASON_COPY)
+    return gone if isinstance(gone, Refused) else Done(PendingCancelled, gone)
 
 
 def _position(book: Book, master_order: int, row: CloseRow | ProtectRow) -> Position | Refused:

@@ -325,8 +325,8 @@ def _cancel(book: Book, number: int) -> dict[str, Any] | Refused:
     fault = book.forbidden(order.login, order.copied)
     if fault is not None:
         return fault
-    orders.cancel(book, order, REASON_CLIENT)
-    return {"login": order.login, "state": "cancelled"} | views.pending_view(order)
+    gone = orders.withdraw(book, order, REASON_CLIENT)
+    return gone if isinstance(gone, Refused) else {"login": order.login, "state": "cancelled"} | views.pending_view(order)
 
 
 def _set_price(book: Book, name: str, quote: Quote) -> dict[str, Any] | Refused:

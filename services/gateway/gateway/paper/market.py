@@ -42,7 +42,8 @@ PEGS = (("USDT", "USD"),)
 class Symbol(SymbolSpec):
     """A symbol with its costs. `commission` is charged per lot and side; swaps are added per lot and night (negative: charged).
 
-    Both in the quote currency. `stops_level`: the least distance of a stop or pending price from the market, in points.
+    Both in the quote currency. `stops_level`: the least distance of a stop or pending price from the market; `freeze_level`: an order
+    whose stop or price is nearer to it is not changed or cancelled any more; both in points.
     """
 
     stops_level: int = 0
@@ -51,11 +52,17 @@ class Symbol(SymbolSpec):
     swap_short: Decimal = NONE
     first_bid: Decimal = Decimal(1)
     first_ask: Decimal = Decimal(1)
+    freeze_level: int = 0
 
     @property
     def distance(self) -> Decimal:
         """`stops_level` as a price difference."""
         return EXACT.multiply(self.point, Decimal(self.stops_level))
+
+    @property
+    def freeze(self) -> Decimal:
+        """`freeze_level` as a price difference."""
+        return EXACT.multiply(self.point, Decimal(self.freeze_level))
 
 
 def _symbol(name: str, base: str, quote: str, digits: int, size: str, bid: str, ask: str) -> Symbol:
@@ -154,6 +161,7 @@ class Market:
             symbol.swap_short,
             quote.bid,
             quote.ask,
+            symbol.freeze_level,
         )
 
     def _search(self, source: str, target: str) -> tuple[_Step, ...]:

@@ -54,10 +54,12 @@ class Placing(NamedTuple):
 
 
 def protect(book: Book, position: Position, sl: Decimal, tp: Decimal, client_id: str = "") -> ChangedRow | Refused:
-    """Sets stop loss and take profit (0: none). Refusal: INVALID_STOPS."""
+    """Sets stop loss and take profit (0: none); one that stays is not judged again. Refusals: FROZEN, INVALID_STOPS."""
     symbol = book.market.symbols[position.symbol]
     closing = book.market.quotes[position.symbol].closing(position.side)
-    fault = decide.stops_fault(position.side, closing, sl, tp, symbol.distance)
+    new_sl, new_tp = NONE if sl == position.sl else sl, NONE if tp == position.tp else tp
+    fault = decide.frozen(closing, (position.sl, position.tp), symbol.freeze)
+    fault = fault or decide.stops_fault(position.side, closing, new_sl, new_tp, symbol.distance)
     if fault is not None:
         return fault
     position.sl, position.tp = sl, tp
@@ -110,12 +112,18 @@ def place(book: Book, account: Account, want: Placing) -> PendingRow | Refused:
 def replace(
     book: Book, order: Pending, price: Decimal, limit_price: Decimal, sl: Decimal, tp: Decimal, expires_ms: int
 ) -> PendingRow | Refused:
-    """Changes a pending order. Refusal: INVALID_STOPS. A stop-limit that rests at its limit keeps its stop price."""
+    """Changes a pending order; levels that stay are not judged again. Refusals: FROZEN, INVALID_STOPS.
+
+    A stop-limit that rests at its limit keeps its stop price.
+    """
+    fault = _frozen(book, order)
+    if fault is not None:
+        return fault
     before = (order.price, order.limit_price, order.sl, order.tp, order.expires_ms)
     order.price, order.sl, order.tp, order.expires_ms = price, sl, tp, expires_ms
     if order.kind == "stop_limit":
         order.limit_price = limit_price
-    fault = _pending_fault(book, order)
+    fault = _pending_fault(book, order, before)
     if fault is not None:
         order.price, order.limit_price, order.sl, order.tp, order.expires_ms = before
         return fault
@@ -125,6 +133,11 @@ def replace(
     row = pending_row(book, order)
     book.told.add(PendingChanged, row)
     return row
+
+
+def withdraw(book: Book, order: Pending, reason: str) -> PendingGoneRow | Refused:
+    """Cancels a pending order because somebody asks for it. Refusal: FROZEN."""
+    return _frozen(book, order) or cancel(book, order, reason)
 
 
 def cancel(book: Book, order: Pending, reason: str, client_id: str = "") -> PendingGoneRow:
@@ -139,8 +152,7 @@ def rest(book: Book, order: Pending) -> None:
     """Takes a pending order into everything that knows it, with its present version; also when the book is loaded."""
     book.pending[order.order] = order
     book.accounts[order.login].pending[order.order] = order
-    kind, price = ("limit", order.limit_price) if order.armed else (order.kind, order.price)
-    book.triggers[order.symbol].wait(order.side, kind, price, order.order, order.version)
+    book.triggers[order.symbol].wait(order.side, *_waits_at(order), order.order, order.version)
     if order.expires_ms:
         heapq.heappush(book.expiries, (order.expires_ms, order.order, order.version))
     if order.copied:
@@ -174,13 +186,29 @@ def pending_row(book: Book, order: Pending) -> PendingRow:
     )
 
 
-def _pending_fault(book: Book, order: Pending) -> Refused | None:
+def _waits_at(order: Pending) -> tuple[str, Decimal]:
+    """How the market has to reach a pending order, and at which price."""
+    return ("limit", order.limit_price) if order.armed else (order.kind, order.price)
+
+
+def _frozen(book: Book, order: Pending) -> Refused | None:
+    now = book.market.quotes[order.symbol].opening(order.side)
+    return decide.frozen(now, (_waits_at(order)[1],), book.market.symbols[order.symbol].freeze)
+
+
+def _pending_fault(book: Book, order: Pending, before: tuple[Decimal, Decimal, Decimal, Decimal, int] | None = None) -> Refused | None:
+    """INVALID_STOPS for what is new in an order, or (without a `before`) for all of it."""
     symbol, quote = book.market.symbols[order.symbol], book.market.quotes[order.symbol]
-    kind, price = ("limit", order.limit_price) if order.armed else (order.kind, order.price)
-    fault = decide.pending_fault(order.side, kind, price, quote, symbol.distance)
-    if fault is None and order.rests_at <= 0:
-        fault = Refused(decide.INVALID_STOPS, "a stop-limit order needs a limit price")
-    return fault or decide.stops_fault(order.side, order.rests_at, order.sl, order.tp, symbol.distance)
+    if order.rests_at <= 0:
+        return Refused(decide.INVALID_STOPS, "a stop-limit order needs a limit price")
+    sl, tp = order.sl, order.tp
+    if before is not None and (order.price, order.limit_price) == before[:2]:
+        sl, tp = NONE if sl == before[2] else sl, NONE if tp == before[3] else tp
+    else:
+        fault = decide.pending_fault(order.side, *_waits_at(order), quote, symbol.distance)
+        if fault is not None:
+            return fault
+    return decide.stops_fault(order.side, order.rests_at, sl, tp, symbol.distance)
 
 
 def _remove(book: Book, order: Pending) -> None:
