@@ -1,19 +1,13 @@
 """Table events whose rows their maker has encoded already: a fan-out writes the JSON of thousands of rows at once, from columns."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 from pydantic_core import to_json
 from shared.contracts.event import Event, TableEvent
 
 from executor.columns import Integers
-
-HOLES = 9
-"""Texts that a row may have: each is held open by a number of one digit."""
-LIKE_A_HOLE = re.compile(r"-(?=[0-9])")
 
 
 class Encoded(Event):
@@ -54,22 +48,11 @@ def encoded(event: type[TableEvent], bodies: Sequence[str], count: int, **fields
 
 
 def table_rows(*columns: Integers | str) -> str:
-    """Rows as JSON lists, comma separated: a column is whole numbers, none below 0, or the JSON of one or more values that all rows have.
+    """Rows as JSON lists, comma separated: a column is whole numbers, or the JSON of one or more values that all rows have.
 
-    A text is held open in every row by a negative number, of which there is no other, and filled in afterwards in all rows at once: five
-    times as fast as writing row by row.
+    All rows are one format of all numbers: five times as fast as writing row by row.
     """
     numbers = [column for column in columns if not isinstance(column, str)]
-    table = np.empty((len(numbers[0]), len(columns)), dtype=np.int64)
-    texts: list[str] = []
-    for place, column in enumerate(columns):
-        if isinstance(column, str):
-            texts.append(column)
-        table[:, place] = -len(texts) if isinstance(column, str) else column
-    assert len(texts) <= HOLES
-    rows = orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    assert rows.count(b"-") == len(texts) * len(table), "a number below 0 would be taken for a hole"
-    for number, text in enumerate(texts, 1):
-        # a text that looks like a hole itself (only inside of a string) is written in another way
-        rows = rows.replace(b"-%d" % number, LIKE_A_HOLE.sub(r"\\u002d", text).encode())
-    return rows.decode()
+    row = ",".join(column.replace("%", "%%") if isinstance(column, str) else "%d" for column in columns)
+    rows: str = ",".join([f"[{row}]"] * len(numbers[0])) % tuple(np.column_stack(numbers).ravel().tolist())
+    return rows
