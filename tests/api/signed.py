@@ -7,15 +7,30 @@ from urllib.parse import urlencode
 import httpx
 from api import flow
 from api.openapi import signing
+from api.read_models import Symbol
 from shared.contracts.rewards import SharingChanged, SharingRow
 from shared.contracts.trades import ClosedRow, OpenedRow, PositionsOpened, PositionsReduced, SymbolRow, SymbolsChanged
 
 from tests.api.told import link, links
-from tests.api.world import BOB, BOB_LOGIN, MASTER_LOGIN, World
+from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER_LOGIN, SUBSCRIPTION, World
 
 FOLLOWER = "/api/v2/copy-trading/follower"
 LEADER = "/api/v2/copy-trading/leader"
-SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
+SHARE = {"reward_type": 3, "fee_percent": 10, "netting": "weekly"}
+LEAD_CONFIG: dict[str, Any] = {
+    "unLeadType": 0,
+    "leadPositionType": -1,
+    "tradeProtect": 0,
+    "profitPeriod": 7,
+    "profitRate": "0.1",
+    "followAssetLowerLimit": "100",
+    "fixedAmountFollowMin": "10",
+    "fixedRateFollowMin": "10",
+    "isNeedInvite": 0,
+    "inviteScope": 2,
+    "symbolIds": ["BTC-SWAP-USDT", "ETH-SWAP-USDT"],
+}
+"""A leader's."""
 
 
 class Client:
@@ -109,3 +124,27 @@ def closing(world: World, deal: int, closed: int, left: int, profit: str, commis
         ),
         *(Decimal(0), "TR_REASON_COPY", f"c-1-1001-close-{deal}", "c-1-1001-open-0", world.now, world.now + deal),
     )
+
+
+async def leading(world: World) -> tuple[Client, Client]:
+    """Alice leads, for a tenth of profits, what Bob copies; BTC and ETH are traded. Her client and Bob's."""
+    bob = await following(world)
+    await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": SHARE})
+    await trade(world)
+    async with world.store.read() as session:
+        btc = await session.get_one(Symbol, "BTC-SWAP-USDT")
+    values = {name: getattr(btc, name, 0) for name in SymbolRow._fields} | {"symbol": "ETH-SWAP-USDT", "base_currency": "ETH"}
+    await world.told(flow.on_trades, SymbolsChanged.of([SymbolRow(**values)]))
+    alice = await client_of(world, ALICE, MASTER_LOGIN)
+    alice.base = LEADER
+    return alice, bob
+
+
+async def opens(world: World, order: int = 1001, **more: Any) -> None:
+    """Alice opens 50 units (0.5 BTC) long at 6800; the bid is 7100."""
+    zero = Decimal(0)
+    row = OpenedRow(
+        *(order, MASTER_LOGIN, "BTC-SWAP-USDT", "buy", 50, Decimal(6800), zero, zero, "", "TR_REASON_CLIENT"),
+        *(zero, zero, zero, zero, world.now),
+    )
+    await world.told(flow.on_trades, PositionsOpened.of([row._replace(**more)]))

@@ -9,32 +9,20 @@ from api import flow
 from shared.contracts.links import LinkState
 
 from tests.api.told import link, links, refused
-from tests.api.world import ALICE, BOB, BOB_LOGIN, DEMO_LOGIN, FOLLOWER_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, PERFORMANCE, World
+from tests.api.world import (
+    ALICE,
+    BOB,
+    BOB_LOGIN,
+    DEMO_LOGIN,
+    FOLLOWER_LOGIN,
+    MASTER,
+    NOW_MS,
+    PERFORMANCE,
+    SUBSCRIPTION,
+    World,
+)
 
 pytestmark = pytest.mark.anyio
-
-SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
-
-SPEC_1_SUBSCRIPTION = {
-    **SUBSCRIPTION,
-    "enabled": 1,
-    "status": 0,
-    "copy_mode": 0,
-    "volume_mode": 1,
-    "risk_multiplier": 1,
-    "fixed_volume": 0,
-    "copy_sl": 1,
-    "copy_tp": 1,
-    "copy_partial_close": 1,
-    "copy_pending_orders": 0,
-    "copy_existing_positions": 0,
-    "reverse_direction": 0,
-    "max_volume": 0,
-    "min_volume": 0,
-    "max_positions": 0,
-    "symbols_mode": 0,
-    "symbols": "",
-}
 
 
 async def test_spec_2_create_master_example(world: World) -> None:

@@ -13,11 +13,9 @@ from shared.contracts.stats import StatsChanged
 from shared.contracts.trades import ClosedRow, PositionsClosed
 
 from tests.api.told import link, links, refused, stats
-from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, FOLLOWER_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, World
+from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, FOLLOWER_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, SUBSCRIPTION, World
 
 pytestmark = pytest.mark.anyio
-
-SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
 
 
 async def test_spec_4_masters(world: World) -> None:

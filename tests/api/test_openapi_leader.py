@@ -1,4 +1,4 @@
-"""The leader's endpoints of the signed OpenAPI: its trading, its followers, its earnings, and every rule of its settings."""
+"""The leader's endpoints of the signed OpenAPI: its trading, its followers and its earnings."""
 
 import json
 from decimal import Decimal
@@ -6,56 +6,20 @@ from typing import Any
 
 import pytest
 from api import flow
-from api.read_models import Symbol
 from shared.contracts.links import LinkState
 from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
 from shared.contracts.stats import StatsChanged
-from shared.contracts.trades import ClosedRow, OpenedRow, PositionsClosed, PositionsOpened, SymbolRow, SymbolsChanged
+from shared.contracts.trades import ClosedRow, PositionsClosed
 
-from tests.api.signed import LEADER, Client, client_of, following, trade
+from tests.api.signed import LEAD_CONFIG as CONFIG
+from tests.api.signed import LEADER, client_of, leading, opens
 from tests.api.told import link, links, stats
-from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER, MASTER_LOGIN, World, open_world
+from tests.api.world import ALICE, BOB_LOGIN, MASTER_LOGIN, World
 
 pytestmark = pytest.mark.anyio
 
 D = Decimal
 DAY_MS = 86_400_000
-SHARE = {"reward_type": 3, "fee_percent": 10, "netting": "weekly"}
-CONFIG: dict[str, Any] = {
-    "unLeadType": 0,
-    "leadPositionType": -1,
-    "tradeProtect": 0,
-    "profitPeriod": 7,
-    "profitRate": "0.1",
-    "followAssetLowerLimit": "100",
-    "fixedAmountFollowMin": "10",
-    "fixedRateFollowMin": "10",
-    "isNeedInvite": 0,
-    "inviteScope": 2,
-    "symbolIds": ["BTC-SWAP-USDT", "ETH-SWAP-USDT"],
-}
-
-
-async def leading(world: World) -> tuple[Client, Client]:
-    """Alice leads, for a tenth of profits, what Bob copies; BTC and ETH are traded. Her client and Bob's."""
-    bob = await following(world)
-    await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": SHARE})
-    await trade(world)
-    async with world.store.read() as session:
-        btc = await session.get_one(Symbol, "BTC-SWAP-USDT")
-    values = {name: getattr(btc, name, 0) for name in SymbolRow._fields} | {"symbol": "ETH-SWAP-USDT", "base_currency": "ETH"}
-    await world.told(flow.on_trades, SymbolsChanged.of([SymbolRow(**values)]))
-    alice = await client_of(world, ALICE, MASTER_LOGIN)
-    alice.base = LEADER
-    return alice, bob
-
-
-async def opens(world: World, order: int = 1001, **more: Any) -> None:
-    """Alice opens 50 units (0.5 BTC) long at 6800; the bid is 7100."""
-    row = OpenedRow(
-        *(order, MASTER_LOGIN, "BTC-SWAP-USDT", "buy", 50, D(6800), D(0), D(0), "", "TR_REASON_CLIENT", D(0), D(0), D(0), D(0), world.now),
-    )
-    await world.told(flow.on_trades, PositionsOpened.of([row._replace(**more)]))
 
 
 async def closes(world: World, order: int, deal: int, profit: str, commission: str = "-2", **more: Any) -> None:
@@ -227,171 +191,3 @@ async def test_only_a_leader_has_a_leaders_door(world: World) -> None:
     for path in paths:
         assert await alice.code("GET", path) == -120041
     assert await alice.refused("/config", CONFIG) == (-120041, "Copy trading leader is not available.")
-
-
-async def test_the_leaders_settings(world: World) -> None:
-    alice, bob = await leading(world)
-    shown = await alice.data("GET", "/config")
-    assert shown == {
-        "unLeadType": 0,
-        "unLeadStartTime": "0",
-        "unLeadEndTime": "0",
-        "leadPositionType": -1,
-        "tradeProtect": 0,
-        "profitPeriod": 7,
-        "profitRate": "0.1",
-        "followAssetLowerLimit": "10",
-        "fixedAmountFollowMin": "5",
-        "fixedRateFollowMin": "10",
-        "isNeedInvite": 0,
-        "inviteScope": 0,
-        "symbolIds": ["BTC-SWAP-USDT", "ETH-SWAP-USDT"],
-        "recommendShare": 0,
-        "recommendShareRate": "0",
-        "inviteCode": "",
-    }
-    example = CONFIG | {
-        "unLeadType": 1,
-        "unLeadStartTime": 1717200000000,
-        "unLeadEndTime": 1717286400000,
-        "leadPositionType": 0,
-        "tradeProtect": 1,
-        "profitRate": "0.2",
-        "profitPeriod": 1,
-        "isNeedInvite": 1,
-        "recommendShare": 1,
-        "recommendShareRate": "0.2",
-        "inviteCode": "LEADER2026",
-        "symbolIds": ["BTC-SWAP-USDT"],
-    }
-    assert (await alice.put("/config", example)).json() == {"code": 200, "msg": "success", "data": None}
-    told = [event for event in await world.config_events() if event["type"] in {"master.saved", "policy.saved"}][-2:]
-    master, policy = told[0]["master"], told[1]["policy"]
-    kept = ("visibility", "show_trade_history", "lead_symbols", "lead_margin_type", "unlead_from_ms", "unlead_to_ms")
-    assert [master[name] for name in kept] == ["private", 0, "BTC-SWAP-USDT", 0, 1717200000000, 1717286400000]
-    assert (D(policy["fee_percent"]), policy["netting"], policy["reward_type"]) == (20, "daily", 3)
-    times = {"unLeadStartTime": "1717200000000", "unLeadEndTime": "1717286400000"}
-    assert await alice.data("GET", "/config") == example | times
-    assert [one["isLead"] for one in await alice.data("GET", "/symbols")] == [1, 0]
-    # The code admits to a private master; without it nobody is. Bob's config has to come up to the new minimums.
-    await world.open_account(300001, EVE)
-    await world.good(EVE, "POST", "/copytrade/follower", {"login": 300001})
-    wanted = {"master_login": MASTER_LOGIN, "follower_login": 300001}
-    for code, status in (("", 403), ("LEADER2025", 403), ("LEADER2026", 200)):
-        assert (await world.call(EVE, "POST", "/copytrade/subscription", wanted | {"invite_code": code})).status_code == status
-    assert (await bob.refused("/config", FOLLOW | {"investAmount": "99"}))[0] == -1130
-    assert (await bob.put("/config", FOLLOW)).json()["code"] == 200
-
-
-FOLLOW = {
-    "leaderUserId": MASTER_LOGIN,
-    "investAmount": "100",
-    "singlePlaceAmount": "10",
-    "dailyMaxInvestAmount": "0",
-    "leverage": "0",
-    "maxInvestRate": "1",
-    "stopProfitRate": "0",
-    "stopLossRate": "0",
-    "realInvestAmount": "100",
-    "followAmountMode": 0,
-    "stopLossDelay": 0,
-    "isolatedReservedAmount": "0",
-    "followMarginType": 0,
-    "followSymbolIds": "all",
-    "zeroSlippageSwitch": False,
-}
-MANDATORY = tuple(CONFIG)
-
-
-@pytest.mark.parametrize(
-    ("changed", "code"),
-    [
-        *(({name: None}, -1102) for name in MANDATORY),
-        ({"unLeadType": 2}, -1130),
-        ({"profitPeriod": 2}, -1130),
-        ({"leadPositionType": 2}, -1130),
-        ({"symbolIds": []}, -1130),
-        ({"symbolIds": ["XRP-SWAP-USDT"]}, -1130),
-        ({"symbolIds": [1]}, -1102),
-        ({"recommendShare": 1}, -1130),
-        ({"recommendShare": 1, "recommendShareRate": "1.1"}, -1130),
-        ({"unLeadType": 1}, -120078),
-        ({"unLeadType": 1, "unLeadStartTime": 9, "unLeadEndTime": 8}, -120078),
-        ({"profitRate": "0.31"}, -120072),
-        ({"profitRate": "0"}, -120072),
-        ({"profitRate": "1.1"}, -1130),
-        ({"profitRate": "0.51", "isNeedInvite": 1}, -120072),
-        ({"followAssetLowerLimit": "9.99"}, -120072),
-        ({"fixedAmountFollowMin": "4.99"}, -120072),
-        ({"fixedRateFollowMin": "9.99"}, -120072),
-        ({"isNeedInvite": 1, "inviteCode": "short"}, -120512),
-        ({"isNeedInvite": 1, "inviteCode": "ADMIN123"}, -120511),
-        ({"isNeedInvite": 1, "inviteCode": "TAKEN123"}, -120510),
-        ({"isNeedInvite": 0, "inviteCode": "short"}, 200),
-        ({"symbolIds": "BTC-SWAP-USDT,ETH-SWAP-USDT"}, 200),
-    ],
-)
-async def test_every_rule_of_the_leaders_settings(rules_world: Client, changed: dict[str, Any], code: int) -> None:
-    assert (await rules_world.put("/config", CONFIG | changed)).json()["code"] == code
-
-
-@pytest.fixture(scope="module")
-async def rules_world(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    async with open_world(tmp_path_factory.mktemp("leads")) as opened:
-        alice, bob = await leading(opened)
-        await opened.good(BOB, "POST", "/copytrade/master", MASTER | {"login": BOB_LOGIN, "reward_policy": SHARE})
-        bob.base = LEADER
-        assert (await bob.put("/config", CONFIG | {"isNeedInvite": 1, "inviteCode": "TAKEN123"})).json()["code"] == 200
-        yield alice
-
-
-async def test_what_is_held_has_to_be_led(world: World) -> None:
-    alice, _ = await leading(world)
-    await opens(world, margin_type=1)
-    assert await alice.refused("/config", CONFIG | {"symbolIds": ["ETH-SWAP-USDT"]}) == (-32090, "Trading pair change is not allowed.")
-    position_type = (-32093, "Copy trading position type cannot be changed.")
-    assert await alice.refused("/config", CONFIG | {"leadPositionType": 0}) == position_type
-    assert (await alice.put("/config", CONFIG | {"leadPositionType": 1, "symbolIds": ["BTC-SWAP-USDT"]})).json()["code"] == 200
-
-
-async def test_a_share_that_only_private_leaders_may_ask_for(world: World) -> None:
-    alice, _ = await leading(world)
-    assert (await alice.put("/config", CONFIG | {"isNeedInvite": 1, "profitRate": "0.4"})).json()["code"] == 200
-    assert await alice.refused("/config", CONFIG | {"profitRate": "0.4"}) == (-120073, "Unable to switch invite setting.")
-
-
-async def test_another_kind_of_reward_is_not_changed_here(world: World) -> None:
-    """Alice's first policy is a performance fee of 20 %: it is shown, and stays."""
-    await following(world)
-    await trade(world)
-    alice = await client_of(world, ALICE, MASTER_LOGIN)
-    alice.base = LEADER
-    only = CONFIG | {"symbolIds": ["BTC-SWAP-USDT"]}
-    assert (await alice.data("GET", "/config"))["profitRate"] == "0.2"
-    assert (await alice.refused("/config", only))[0] == -120072
-    assert (await alice.put("/config", only | {"profitRate": "0.2"})).json()["code"] == 200
-
-
-async def test_settings_of_the_shares_and_words(tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = {"openapi_profit_rate_max": "0.05", "openapi_private_profit_rate_max": "0.2", "openapi_words_refused": ["leader"]}
-    async with open_world(tmp_path_factory.mktemp("shares"), **told) as world:
-        alice, _ = await leading(world)
-        assert (await alice.refused("/config", CONFIG))[0] == -120072
-        private = CONFIG | {"isNeedInvite": 1}
-        assert (await alice.refused("/config", private | {"inviteCode": "MYLEADER1"}))[0] == -120511
-        assert (await alice.put("/config", private | {"inviteCode": "ADMIN123"})).json()["code"] == 200
-
-
-async def test_writes_have_a_limit_of_their_own_and_may_need_a_list_of_addresses(tmp_path_factory: pytest.TempPathFactory) -> None:
-    async with open_world(tmp_path_factory.mktemp("writes"), openapi_write_rate_limit="2/minute", openapi_require_ip_list=True) as world:
-        bob = await following(world)
-        answers = [await bob.put("/config", FOLLOW) for _ in range(3)]
-        assert [answer.json()["code"] for answer in answers] == [-1023, -1023, -1015]
-        assert (answers[2].status_code, int(answers[2].headers["Retry-After"]) > 0) == (429, True)
-        assert await bob.code("GET", "/leaders") == 200
-        listed = await client_of(world, ips="127.0.0.1")
-        await trade(world)
-        await world.told(flow.on_links, links(link(1, LinkState.CLOSED, "closed")))
-        assert (await listed.put("/config", FOLLOW)).json()["code"] == 200
-        odd = Client(world, "-" * 64, bob.secret)
-        assert (await odd.send("GET", "/leaders")).json()["code"] == -2014

@@ -19,11 +19,10 @@ from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
 
 from tests.api.told import link as link_row
 from tests.api.told import links, refused
-from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER_LOGIN, World, open_world
+from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER_LOGIN, SUBSCRIPTION, World, open_world
 
 pytestmark = pytest.mark.anyio
 TOOL = Path(__file__).parents[2] / "tools" / "verify_statement.py"
-SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
 MAY, JUNE, JULY = 1_777_593_600_000, 1_780_272_000_000, 1_782_864_000_000
 """First instants of the months of 2026, UTC: 20,574 days of 86,400 s after 1970, then 31 and 30 days more."""
 STATEMENT = "/copytrade/rewards/statement?subscription_id=1"

@@ -5,32 +5,9 @@ from typing import Any
 import pytest
 
 from tests.api.told import refused
-from tests.api.world import ALICE, BOB, BOB_LOGIN, FOLLOWER_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, World
+from tests.api.world import ALICE, BOB, BOB_LOGIN, FOLLOWER_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, SPEC_1_SUBSCRIPTION, SUBSCRIPTION, World
 
 pytestmark = pytest.mark.anyio
-
-SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
-
-SPEC_1_SUBSCRIPTION = {
-    **SUBSCRIPTION,
-    "enabled": 1,
-    "status": 0,
-    "copy_mode": 0,
-    "volume_mode": 1,
-    "risk_multiplier": 1,
-    "fixed_volume": 0,
-    "copy_sl": 1,
-    "copy_tp": 1,
-    "copy_partial_close": 1,
-    "copy_pending_orders": 0,
-    "copy_existing_positions": 0,
-    "reverse_direction": 0,
-    "max_volume": 0,
-    "min_volume": 0,
-    "max_positions": 0,
-    "symbols_mode": 0,
-    "symbols": "",
-}
 
 
 async def test_spec_1_follower_and_subscription_examples(world: World) -> None:
@@ -160,3 +137,13 @@ async def test_without_any_allocation_set_masters_may_share_the_account(world: W
     await world.good(ALICE, "POST", "/copytrade/master", MASTER | {"login": FOLLOWER_LOGIN})
     for login in (MASTER_LOGIN, FOLLOWER_LOGIN):
         await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION | {"master_login": login})
+
+
+async def test_history_of_a_subscriptions_settings(world: World) -> None:
+    await world.pair()
+    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION | {"max_positions": 1})
+    world.now += 5000
+    await world.good(BOB, "PUT", "/copytrade/subscription/1", {"max_positions": 2})
+    history = await world.good(BOB, "GET", "/copytrade/subscription/1/history")
+    seen = [(row["version"], row["valid_from"], row["actor"], row["settings"]["max_positions"]) for row in history["rows"]]
+    assert seen == [(1, 1778160000, "SESSION_CUSTOMER:8", 1), (2, 1778160005, "SESSION_CUSTOMER:8", 2)]

@@ -30,6 +30,28 @@ ALICE, BOB, EVE = 7, 8, 9
 MASTER_LOGIN, FOLLOWER_LOGIN, DEMO_LOGIN, BOB_LOGIN = 100001, 100002, 100003, 200001
 PERFORMANCE = {"reward_type": 1, "billing_period": "monthly", "fee_percent": 20, "hwm_enabled": 1}
 MASTER = {"login": MASTER_LOGIN, "strategy_name": "Conservative FX", "visibility": "public", "reward_policy": PERFORMANCE}
+SUBSCRIPTION = {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN}
+SPEC_1_SUBSCRIPTION = {
+    **SUBSCRIPTION,
+    "enabled": 1,
+    "status": 0,
+    "copy_mode": 0,
+    "volume_mode": 1,
+    "risk_multiplier": 1,
+    "fixed_volume": 0,
+    "copy_sl": 1,
+    "copy_tp": 1,
+    "copy_partial_close": 1,
+    "copy_pending_orders": 0,
+    "copy_existing_positions": 0,
+    "reverse_direction": 0,
+    "max_volume": 0,
+    "min_volume": 0,
+    "max_positions": 0,
+    "symbols_mode": 0,
+    "symbols": "",
+}
+"""The payload of specification 1, for Bob."""
 auth._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # slow on purpose elsewhere
 
 

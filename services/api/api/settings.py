@@ -3,8 +3,20 @@
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from shared.settings import Settings as CommonSettings
+
+
+class Level(BaseModel):
+    """What leaders of a level may ask for; where nothing is said, the setting `openapi_<name>` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profit_rate_max: Decimal | None = Field(default=None, ge=0, le=1)
+    private_profit_rate_max: Decimal | None = Field(default=None, ge=0, le=1)
+    place_min: Decimal | None = Field(default=None, ge=0)
+    invest_min: Decimal | None = Field(default=None, ge=0)
+    rate_invest_min: Decimal | None = Field(default=None, ge=0)
 
 
 class Settings(CommonSettings):
@@ -47,6 +59,9 @@ class Settings(CommonSettings):
     """The largest share of profits that a public leader may ask for."""
     openapi_private_profit_rate_max: Decimal = Field(default=Decimal("0.5"), ge=0, le=1)
     """The largest share of profits that a leader by invitation may ask for."""
+    openapi_levels: dict[str, Level] = Field(default_factory=dict)
+    """Levels of leaders, which managers give (`MngSetLeaderLevel`): a JSON object of each level's own bounds, as in
+    `{"pilot": {"profit_rate_max": 0.12, "invest_min": 50}}`, under the names above without `openapi_`."""
     openapi_words_refused: frozenset[str] = frozenset({"admin", "official"})
     """Words that an invitation code may not contain (JSON array, lower case)."""
     events_streams_max: int = Field(default=10, ge=1)

@@ -61,7 +61,7 @@ class Master(Base, table=True):
 
 
 class LeadConfig(Base, table=True):
-    """What a master asks of those who follow by the OpenAPI, and how it admits them; where there is no row, the system's minimums hold."""
+    """What a master asks of those who follow by the OpenAPI, how it admits them, and its level; without a row, the system's bounds hold."""
 
     __tablename__ = "lead_config"
 
@@ -70,10 +70,9 @@ class LeadConfig(Base, table=True):
     place_min: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
     rate_invest_min: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
     un_lead_type: int = 0
-    invite_scope: int = 0
     invite_code: str = Field(default="", index=True, max_length=16)
-    recommend_share: int = 0
-    recommend_share_rate: Decimal = Field(default=Decimal(0), sa_type=ScaledDecimal)
+    level: str = Field(default="", max_length=32, sa_column_kwargs={"server_default": ""})
+    """Of the settings' `openapi_levels`, as a manager gave it; empty: none."""
 
 
 class Follower(Base, table=True):

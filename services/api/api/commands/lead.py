@@ -1,4 +1,5 @@
-"""What a leader sets by the signed OpenAPI: which trades are led, what followers have to bring, who is admitted, the share of profits."""
+"""What a leader sets by the signed OpenAPI (which trades are led, what followers have to bring, who is admitted, the share of profits),
+and the level that a manager gives it, which bounds what it may ask for."""
 
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -15,7 +16,7 @@ from api.views import MASTER as FIELDS
 from api.views import Json, as_object
 
 LEAD = ("lead_symbols", "lead_margin_type", "unlead_from_ms", "unlead_to_ms")
-ASKS = ("invest_min", "place_min", "rate_invest_min", "un_lead_type", "invite_scope", "invite_code", "recommend_share")
+ASKS = ("invest_min", "place_min", "rate_invest_min", "un_lead_type", "invite_code", "level")
 NETTING: dict[int, Literal["daily", "weekly"]] = {1: "daily", 7: "weekly"}
 """A profit share's netting by `profitPeriod`."""
 
@@ -32,6 +33,22 @@ class Wanted(NamedTuple):
     profit_rate: Decimal
     profit_period: int
     asks: LeadConfig
+
+
+async def set_level(change: Change, master_id: int, level: str) -> Json:
+    """Gives a leader a level; none with an empty name. What it asks for already stays until it asks for something else.
+
+    Raises Refused(RET_ERR_NOTFOUND)."""
+    await store.one_at_a_time(change.session)
+    master = await change.own(Master, master_id)
+    asks = await change.session.get(LeadConfig, master.id)
+    before = as_object(asks, ASKS) if asks else None
+    if asks is None:
+        asks = LeadConfig(master_id=master.id)
+        change.session.add(asks)
+    asks.level = level
+    change.record("update" if before else "create", asks, before, as_object(asks, ASKS), master.id)
+    return {"id": master.id, "login": master.login, "level": level}
 
 
 async def configure(change: Change, master: Master, policy: RewardPolicy | None, wanted: Wanted) -> Json:

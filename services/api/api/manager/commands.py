@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import select
@@ -27,12 +27,13 @@ from api.bodies import (
     SubscriptionCreate,
     SubscriptionUpdate,
 )
-from api.commands import customers, followers, halts, keys, masters, policies, subscriptions
+from api.commands import customers, followers, halts, keys, lead, masters, policies, subscriptions
 from api.commands.change import Change
 from api.context import Asked, Context
+from api.errors import Refused
 from api.manager import letters, topics
 from api.read_models import Account, Accrual, TradeLink
-from api.store import ApiKey, Audit, Customer, Follower, Halt, Master, RewardPolicy, Subscription
+from api.store import ApiKey, Audit, Customer, Follower, Halt, LeadConfig, Master, RewardPolicy, Subscription
 from api.tables import Base
 from api.views import Json
 
@@ -79,6 +80,13 @@ class UpdateApiKey(ApiKeyUpdate):
     id: Id
 
 
+class LeaderLevel(Body):
+    """`id` is the master's; `level` one of the setting `openapi_levels`, or empty for none."""
+
+    id: Id
+    level: Annotated[str, Field(max_length=32)]
+
+
 class TableFilter(Body):
     """The standard filter."""
 
@@ -118,7 +126,7 @@ def _writes(operation: Callable[[Change, Any], Awaitable[Json]]) -> Handler:
 
 def _table(name: str, table: type[Base], structure: tuple[str, ...], does: str, roles: frozenset[str] = READERS) -> Command:
     fields = filters.fields_of(table, structure)
-    key: Any = col(getattr(table, "login" if table is Account else "id"))
+    key: Any = col(getattr(table, KEYS.get(table, "id")))
 
     async def handle(context: Context, _actor: Actor, data: Any, _asked: Asked) -> Json:
         settings = context.settings
@@ -149,6 +157,13 @@ async def _create_api_key(context: Context, actor: Actor, data: ApiKeyCreate, as
     return await context.write(actor, lambda change: keys.create(change, data, context.vault), asked)
 
 
+async def _set_level(context: Context, actor: Actor, data: LeaderLevel, asked: Asked) -> Json:
+    levels = context.settings.openapi_levels
+    if data.level and data.level not in levels:
+        raise Refused("INVALID_DATA", f"level is one of {', '.join(levels)}" if levels else "no levels are set")
+    return await context.write(actor, lambda change: lead.set_level(change, data.id, data.level), asked)
+
+
 async def _dead_letters(context: Context, actor: Actor, data: TableFilter, _asked: Asked) -> Json:
     settings = context.settings
     given = data.model_dump(exclude_unset=True)
@@ -158,6 +173,8 @@ async def _dead_letters(context: Context, actor: Actor, data: TableFilter, _aske
 AUDIT = ("id", "created_time", "actor", "action", "noun", "record_id", "before", "after")
 MASTER = (*views.MASTER, "customer_id")
 FOLLOWER = (*views.FOLLOWER, "customer_id")
+LEAD_CONFIG = ("master_id", "level", "invest_min", "place_min", "rate_invest_min", "un_lead_type", "invite_code")
+KEYS: dict[type[Base], str] = {Account: "login", LeadConfig: "master_id"}
 
 _ALL = (
     Command("MngCreateCopyMaster", MasterCreate, WRITERS, "Makes an account a master, with its reward policy.", _writes(masters.create)),
@@ -193,6 +210,7 @@ _ALL = (
     Command("MngCreateCopyRewardPolicy", CreatePolicy, WRITERS, "Gives a master without one a reward policy.", _writes(_create_policy)),
     Command("MngUpdateCopyRewardPolicy", UpdatePolicy, WRITERS, "A new version of a reward policy, whole.", _writes(_update_policy)),
     Command("MngDeleteCopyRewardPolicy", RecordKey, WRITERS, "Deletes a reward policy.", _writes(_delete_policy)),
+    Command("MngSetLeaderLevel", LeaderLevel, ADMINS, "Gives a master its level, which bounds what it may ask for.", _set_level),
     Command("MngCreateCustomer", customers.CustomerCreate, ADMINS, "Makes a customer who can log in.", _writes(customers.create)),
     Command("MngUpdateCustomer", customers.CustomerUpdate, ADMINS, "Changes a customer.", _writes(customers.update)),
     Command("MngHalt", HaltBody, WRITERS, "Stops trading: of everything, a master, a follower or a symbol.", _writes(halts.halt)),
@@ -212,6 +230,7 @@ _ALL = (
     _table("MngGetCopyFollowersByFilter", Follower, FOLLOWER, "Followers."),
     _table("MngGetCopySubscriptionsByFilter", Subscription, views.SUBSCRIPTION, "Subscriptions."),
     _table("MngGetCopyRewardPoliciesByFilter", RewardPolicy, views.POLICY, "Reward policies."),
+    _table("MngGetLeadConfigsByFilter", LeadConfig, LEAD_CONFIG, "What masters ask for by the signed OpenAPI, and their levels."),
     _table("MngGetCopyTradeLinksByFilter", TradeLink, views.LINK, "Trade links, and skips with their reason."),
     _table("MngGetCopyRewardAccrualsByFilter", Accrual, views.ACCRUAL, "Reward accruals."),
     _table("MngGetAccountsByFilter", Account, views.ACCOUNT, "Trading accounts as last told by the venue."),

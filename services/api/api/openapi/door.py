@@ -57,6 +57,7 @@ MESSAGES = {
     -120041: (400, "Copy trading leader is not available."),
     -120047: (400, "Leader does not exist."),
     -120055: (400, "The follower currently has copy position, cannot be removed."),
+    -120067: (400, "Copy trading level config not found."),
     -120072: (400, "Copy trading leader config is invalid."),
     -120073: (400, "Unable to switch invite setting."),
     -120078: (400, "unLeadStartTime or unLeadEndTime is invalid."),

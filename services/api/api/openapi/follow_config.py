@@ -15,6 +15,7 @@ from api.commands.change import Change
 from api.commands.follow import Rates, Wanted
 from api.errors import Refused
 from api.follow_rules import Least
+from api.levels import bounds
 from api.openapi import fields, holdings
 from api.openapi.door import FAILURES, SignedRefusal, SignedRoute, Wrapped, caller_of, success
 from api.openapi.follower import PREFIX, followed_by
@@ -133,13 +134,13 @@ async def _wanted(session: AsyncSession, sent: Mapping[str, Any], settings: Sett
 
 
 async def least_for(session: AsyncSession, leader: int, settings: Settings) -> Least:
-    """The minimums of a leader's followers: the system's, or the leader's where these are more."""
-    system = Least(settings.openapi_place_min, settings.openapi_invest_min, settings.openapi_rate_invest_min)
+    """The minimums of a leader's followers: its level's or the system's, or the leader's where these are more."""
     master = await store.master_of(session, leader)
     own = await session.get(LeadConfig, master.id) if master is not None else None
-    if own is None:
-        return system
-    return Least(max(system.place, own.place_min), max(system.invest, own.invest_min), max(system.rate_invest, own.rate_invest_min))
+    its = bounds(settings, own.level if own else "") or bounds(settings, "")
+    assert its is not None, "no level is always there"
+    asked = Least(own.place_min, own.invest_min, own.rate_invest_min) if own else its.least
+    return Least(*(max(one, other) for one, other in zip(its.least, asked, strict=True)))
 
 
 async def _followed(session: AsyncSession, login: int, leader: int) -> Subscription:

@@ -17,8 +17,10 @@ from api.commands import lead
 from api.commands.change import Change
 from api.commands.lead import Wanted
 from api.errors import Refused
+from api.levels import Bounds, bounds
 from api.openapi import fields, holdings
 from api.openapi.door import FAILURES, SignedRefusal, SignedRoute, Wrapped, caller_of, success
+from api.openapi.follow_config import least_for
 from api.openapi.leader import PREFIX, leading
 from api.openapi.marks import text
 from api.read_models import Symbol
@@ -30,6 +32,11 @@ router = APIRouter(prefix=PREFIX, tags=["openapi v2"], route_class=SignedRoute, 
 
 INVITE_CODE = re.compile(r"[A-Za-z0-9_-]{6,10}")
 TIME_MAX = 10**15
+EVERYBODY = 2
+"""`inviteScope`: an invitation code is for everybody who has it. Narrower ones would need to know who brought whom to the house, which
+nobody tells us: they are refused."""
+NO_SHARE = 0
+"""`recommendShare`: nobody is paid for bringing a follower; anything else is refused."""
 
 
 @router.get("/config", response_model=Wrapped)
@@ -41,7 +48,7 @@ async def get_config(request: Request) -> Json:
         asks = await session.get(LeadConfig, master.id) or LeadConfig(master_id=master.id)
         policy = await store.policy_of(session, master.id)
         names = list((await session.execute(select(col(Symbol.symbol)).order_by(col(Symbol.symbol)))).scalars())
-    settings = caller.context.settings
+        least = await least_for(session, master.login, caller.context.settings)
     return success(
         {
             "unLeadType": asks.un_lead_type,
@@ -51,14 +58,14 @@ async def get_config(request: Request) -> Json:
             "tradeProtect": int(not master.show_trade_history),
             "profitPeriod": _period(policy),
             "profitRate": text(_rate(policy)),
-            "followAssetLowerLimit": text(max(asks.invest_min, settings.openapi_invest_min)),
-            "fixedAmountFollowMin": text(max(asks.place_min, settings.openapi_place_min)),
-            "fixedRateFollowMin": text(max(asks.rate_invest_min, settings.openapi_rate_invest_min)),
+            "followAssetLowerLimit": text(least.invest),
+            "fixedAmountFollowMin": text(least.place),
+            "fixedRateFollowMin": text(least.rate_invest),
             "isNeedInvite": int(master.visibility == "private"),
-            "inviteScope": asks.invite_scope,
+            "inviteScope": EVERYBODY,
             "symbolIds": master.lead_symbols.split(",") if master.lead_symbols else names,
-            "recommendShare": asks.recommend_share,
-            "recommendShareRate": text(asks.recommend_share_rate),
+            "recommendShare": NO_SHARE,
+            "recommendShareRate": text(NO_SHARE),
             "inviteCode": asks.invite_code,
         }
     )
@@ -77,7 +84,10 @@ async def put_config(request: Request) -> Json:
         await leading(change.session, caller)
         policy = await store.policy_of(change.session, master.id)
         wanted = await _wanted(change.session, caller.fields, master, caller.context.settings)
-        _may_ask(wanted, master, policy, caller.context.settings)
+        its = bounds(caller.context.settings, wanted.asks.level)
+        if its is None:
+            raise SignedRefusal(-120067)
+        _may_ask(wanted, master, policy, its)
         await _may_switch(change.session, master, wanted)
         return await lead.configure(change, master, policy, wanted)
 
@@ -102,7 +112,10 @@ async def _wanted(session: AsyncSession, sent: Mapping[str, Any], master: Master
         raise SignedRefusal(-1130, "profitPeriod")
     rate = fields.amount(sent, "profitRate", Decimal(1))
     least = [fields.amount(sent, name) for name in ("followAssetLowerLimit", "fixedAmountFollowMin", "fixedRateFollowMin")]
-    private, scope = fields.whole(sent, "isNeedInvite", 0, 1), fields.whole(sent, "inviteScope", 0, 9)
+    private, scope = fields.whole(sent, "isNeedInvite", 0, 1), fields.whole(sent, "inviteScope", 0, EVERYBODY)
+    if private and scope != EVERYBODY:  # as with `inviteCode`, it is nothing to a public leader
+        raise SignedRefusal(-1130, "inviteScope")
+    _no_share(sent)
     known = await session.get(LeadConfig, master.id) or LeadConfig(master_id=master.id)
     asks = LeadConfig(
         master_id=master.id,
@@ -110,13 +123,9 @@ async def _wanted(session: AsyncSession, sent: Mapping[str, Any], master: Master
         place_min=least[1],
         rate_invest_min=least[2],
         un_lead_type=un_lead,
-        invite_scope=scope,
         invite_code=await _invite_code(session, sent, master, settings) if private else "",
-        recommend_share=fields.whole(sent, "recommendShare", 0, 1) if fields.given(sent, "recommendShare") else known.recommend_share,
-        recommend_share_rate=_share(sent, known),
+        level=known.level,
     )
-    if asks.recommend_share and not 0 < asks.recommend_share_rate <= 1:
-        raise SignedRefusal(-1130, "recommendShareRate")
     led = await _symbols(session, sent)
     return Wanted(
         visibility="private" if private else "public",
@@ -131,8 +140,14 @@ async def _wanted(session: AsyncSession, sent: Mapping[str, Any], master: Master
     )
 
 
-def _share(sent: Mapping[str, Any], known: LeadConfig) -> Decimal:
-    return fields.amount(sent, "recommendShareRate") if fields.given(sent, "recommendShareRate") else known.recommend_share_rate
+def _no_share(sent: Mapping[str, Any]) -> None:
+    """Raises SignedRefusal: -1130 for a share that could never be, -120072 for any that would have to be paid to somebody."""
+    share = fields.whole(sent, "recommendShare", 0, 1) if fields.given(sent, "recommendShare") else NO_SHARE
+    rate = fields.amount(sent, "recommendShareRate", Decimal(1)) if fields.given(sent, "recommendShareRate") else Decimal(0)
+    if share and not rate:
+        raise SignedRefusal(-1130, "recommendShareRate")
+    if share or rate:
+        raise SignedRefusal(-120072)
 
 
 async def _symbols(session: AsyncSession, sent: Mapping[str, Any]) -> str:
@@ -164,23 +179,23 @@ async def _invite_code(session: AsyncSession, sent: Mapping[str, Any], master: M
     return code
 
 
-def _may_ask(wanted: Wanted, master: Master, policy: RewardPolicy | None, settings: Settings) -> None:
-    """Whether a leader may ask for so much. Raises SignedRefusal: -120072, -120073."""
+def _may_ask(wanted: Wanted, master: Master, policy: RewardPolicy | None, its: Bounds) -> None:
+    """Whether a leader of these bounds may ask for so much. Raises SignedRefusal: -120072, -120073."""
     public = wanted.visibility == "public"
-    if public and master.visibility == "private" and _rate(policy) > settings.openapi_profit_rate_max:
+    if public and master.visibility == "private" and _rate(policy) > its.profit_rate_max:
         raise SignedRefusal(-120073)
-    most = settings.openapi_profit_rate_max if public else settings.openapi_private_profit_rate_max
+    most = its.profit_rate_max if public else its.private_profit_rate_max
     shares = policy is not None and policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE
     asks = wanted.asks
     least = (
-        (asks.invest_min, settings.openapi_invest_min),
-        (asks.place_min, settings.openapi_place_min),
-        (asks.rate_invest_min, settings.openapi_rate_invest_min),
+        (asks.invest_min, its.least.invest),
+        (asks.place_min, its.least.place),
+        (asks.rate_invest_min, its.least.rate_invest),
     )
     if (
         (wanted.profit_rate > most if shares else wanted.profit_rate != _rate(policy))
         or (shares and wanted.profit_rate == 0)
-        or any(asked < system for asked, system in least)
+        or any(asked < needed for asked, needed in least)
     ):
         raise SignedRefusal(-120072)
 
