@@ -113,6 +113,61 @@ async def test_trade_data(world: World) -> None:
         assert await alice.code("GET", "/trade-data", type=bad) == -1130
 
 
+async def test_trade_data_of_180_days(world: World) -> None:
+    """NOW is 2026-05-07 13:20 UTC, so the 180 days begin on 2025-11-08 13:20.
+
+    day  order  net    last part
+     -   801    +400   a moment before the span: nothing of it counts
+     0   802    +100   on the span's first moment
+    -    803     -60   its first part, of +90, before the span; in it -150 ends it: a trade of -60, of which -150 was made in the span
+     1   804     -30   ended in the span
+    30   805     +50   a part alone: it is no trade yet, but made
+    90   806    +200   two parts, +120 and +80, on days 90 and 91
+   179   807      0    ends at nothing: neither won nor lost
+     -   808    +999   copied from another master: not the leader's own trading
+
+    Made: 100 - 150 - 30 + 50 + 200 + 0 = 170, of 10,000 - 170 = 9,830: 0.0173. Trades: 802, 803, 804, 806, 807; won 2 of 5. A win is 150
+    on average, a loss 45: 3.33:1. 5 / 180 = 0.0278 a day, on the 7 days 0, 1, 10, 30, 90, 91 and 179.
+    """
+    alice, _ = await leading(world)
+    start = world.now - 180 * DAY_MS
+    zero = {"commission": D(0)}
+    for order, deal, profit, at, more in (
+        (801, 1, "400", start - 1, {}),
+        (802, 2, "100", start, {}),
+        (803, 3, "90", start - DAY_MS, {"closed": 30, "left": 20}),
+        (803, 4, "-150", start + 10 * DAY_MS, {"closed": 20}),
+        (804, 5, "-30", start + DAY_MS, {}),
+        (805, 6, "50", start + 30 * DAY_MS, {"closed": 10, "left": 40}),
+        (806, 7, "120", start + 90 * DAY_MS, {"closed": 25, "left": 25}),
+        (806, 8, "80", start + 91 * DAY_MS, {"closed": 25}),
+        (807, 9, "0", start + 179 * DAY_MS, {}),
+        (808, 10, "999", start + 5 * DAY_MS, {"position_client_id": "c-9-808-open-0"}),
+    ):
+        await closes(world, order, deal, profit, closed_ms=at, **zero | more)
+    [half] = await alice.data("GET", "/trade-data", type=180)
+    assert half == {
+        "profitRate": "0.0173",
+        "accumulatedProfit": "170",
+        "orderCount": 5,
+        "winRate": "0.4",
+        "currentFollowerCount": "1",
+        "followerTotalProfit": "19",
+        "sharpeRatio": "",
+        "totalFollowerCount": "1",
+        "assetManagementScale": "10000",
+        "profitLossRatio": "3.33:1",
+        "tradingFrequency": "0.0278",
+        "tradingDays": 7,
+    }
+    # A day later the first moment is out of the span; a year has all that the leader ever made: 170 + 400 + 90 = 660.
+    world.now += DAY_MS
+    [half] = await alice.data("GET", "/trade-data", type=180)
+    assert (half["orderCount"], half["accumulatedProfit"], half["tradingDays"]) == (4, "70", 6)
+    [year] = await alice.data("GET", "/trade-data", type=365)
+    assert (year["orderCount"], year["accumulatedProfit"], year["tradingDays"]) == (6, "660", 8)
+
+
 async def test_profit_sharings(world: World) -> None:
     """Two shares paid on one day, one the day before; what is not paid does not count. NOW is 2026-05-07, a Thursday of week 19."""
     alice, _ = await leading(world)

@@ -77,11 +77,13 @@ async def trade_data(request: Request) -> Json:
         master = await leading(session, caller)
         own = (col(Deal.login) == master.login) & (col(Deal.closed_ms) >= since) & ~col(Deal.position_client_id).startswith("c-")
         deals = list((await session.execute(select(Deal).where(own))).scalars())
+        ended = select(col(Deal.position)).where(own, col(Deal.left) == 0)
+        parts = list((await session.execute(select(Deal).where(col(Deal.position).in_(ended)))).scalars())
         stats = await session.get(MasterStats, (master.login, PERIODS.get(days, "365D")))
         account = await read_models.account(session, master.login)
         audience = await _audience(session, master.login)
     assert account is not None, "a master without its account"
-    return success([_figures(days, deals, stats if days in PERIODS else None, account) | audience])
+    return success([_figures(days, deals, parts, stats if days in PERIODS else None, account) | audience])
 
 
 @router.get("/profit-sharings/history", response_model=Wrapped)
@@ -213,13 +215,13 @@ def _past(deals: list[Deal], market: Market) -> Json:
     }
 
 
-def _figures(days: int, deals: list[Deal], stats: MasterStats | None, account: Account) -> Json:
-    """Of a period's closings. The profit rate and the Sharpe ratio are the statistics service's where it has the period; else the rate is
-    the profit as a part of what the account had without it."""
+def _figures(days: int, deals: list[Deal], parts: list[Deal], stats: MasterStats | None, account: Account) -> Json:
+    """Of a period's closings, and of all parts of the positions that ended in it, which are its trades. The profit rate and the Sharpe
+    ratio are the statistics service's where it has the period; else the rate is the profit as a part of what the account had without it."""
     by_position: dict[int, list[Deal]] = {}
-    for deal in deals:
+    for deal in parts:
         by_position.setdefault(deal.position, []).append(deal)
-    made = [holdings.net_profit(found) for found in by_position.values() if any(deal.left == 0 for deal in found)]
+    made = [holdings.net_profit(found) for found in by_position.values()]
     total = holdings.net_profit(deals)
     wins, losses = [one for one in made if one > 0], [-one for one in made if one < 0]
     before = account.balance - total
