@@ -53,6 +53,26 @@ def test_a_column_that_an_older_writer_did_not_send_has_its_default() -> None:
     assert event.rows[0].margin_type == 0
 
 
+def test_columns_that_all_rows_share_may_be_told_once() -> None:
+    structure, rows = ["link", "login", "volume", "subscription"], [[11, 100002, 30, 7], [12, 100003, 40, 8]]
+    same = {"side": "buy", "sl": "1.57", "tp": "0", "worst_price": "0", "new": "?"}
+    event = orders.ORDER_EVENTS.validate_python(open_event(structure, rows) | {"same": same})
+    assert isinstance(event, orders.OpenCopies)
+    assert event.structure == orders.OpenRow._fields[:-2]
+    assert event.rows == (
+        orders.OpenRow(11, 100002, "buy", 30, Decimal("1.57"), Decimal(0), 7, Decimal(0)),
+        orders.OpenRow(12, 100003, "buy", 40, Decimal("1.57"), Decimal(0), 8, Decimal(0)),
+    )
+    assert "same" not in json.loads(event.model_dump_json())
+
+
+@pytest.mark.parametrize("row", [[11, 100002, 30], 11, {}])
+def test_a_row_without_a_value_for_each_column_is_refused(row: Any) -> None:
+    sent = open_event(["link", "login", "volume", "subscription"], [row]) | {"same": {"side": "buy"}}
+    with pytest.raises(ValidationError, match="not a value for each column"):
+        orders.ORDER_EVENTS.validate_python(sent)
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("volume", "many"), ("volume", 1.5), ("sl", "NaN"), ("sl", "Infinity"), ("side", "long"), ("login", None)],

@@ -61,7 +61,7 @@ class Table(NamedTuple):
 
 def standings(columns: Integers, accounts: Integers) -> Integers:
     """The rows' standings (`Standing`'s fields as columns), from rows of subscriptions and of their accounts."""
-    made = np.empty((len(columns), len(Standing._fields)), dtype=np.int64)
+    made = np.empty((len(columns), len(Standing._fields)), dtype=np.int64, order="F")
     straight = ("known", "enabled", "demo", "free_margin", "leverage", "positions", "updated_ms", "max_masters", "halted")
     for place, name in enumerate(Standing._fields):
         if name in straight:

@@ -31,10 +31,10 @@ class Names:
 
 
 class Grid:
-    """Rows of integers that grow, one column a field."""
+    """Rows of integers that grow, one column a field. A column's values lie side by side: decisions are made column by column."""
 
     def __init__(self, width: int, rows: Integers | None = None) -> None:
-        self._data: Integers = np.zeros((0, width), dtype=np.int64) if rows is None else rows
+        self._data: Integers = np.asfortranarray(np.zeros((0, width), dtype=np.int64) if rows is None else rows)
         self.size = len(self._data)
 
     @property
@@ -46,11 +46,16 @@ class Grid:
         """Adds a row, so many times; answers the place of the first."""
         first, self.size = self.size, self.size + count
         if self.size > len(self._data):
-            grown = np.zeros((max(4, self.size * 5 // 4), self._data.shape[1]), dtype=np.int64)
+            grown = np.zeros((max(4, self.size * 5 // 4), self._data.shape[1]), dtype=np.int64, order="F")
             grown[:first] = self._data[:first]
             self._data = grown
         self._data[first : self.size] = row
         return first
+
+
+def rows_at(data: Integers, places: Integers | Places) -> Integers:
+    """A copy of these rows, in the grid's own layout."""
+    return np.take(data.T, places, axis=1).T
 
 
 ACCOUNT_FIELDS = (

@@ -7,7 +7,7 @@ from shared.store.work import Work
 
 from executor import config_rules, figures, inputs, links
 from executor.bulk import REASONS, Table, decide_all, standings
-from executor.columns import RULES, A, Columns, Integers, Places, S
+from executor.columns import RULES, A, Columns, Integers, Places, S, rows_at
 from executor.decide import Decision, decide
 from executor.desk import Desk, Fan
 from executor.fanouts import Flight
@@ -61,7 +61,8 @@ def _few(
 ) -> None:
     """By the plain rule, one after the other; each link has a row of its own at once."""
     lists = desk.memory.lists_with(signal.symbol)
-    standing = standings(columns.data[places], desk.memory.accounts.grid.data[columns.data[places, S["account"]]]).tolist()
+    data = rows_at(columns.data, places)
+    standing = standings(data, rows_at(desk.memory.accounts.grid.data, data[:, S["account"]])).tolist()
     which, out, made = table.which.tolist(), Outgoing(), []
     for n, place in enumerate(places.tolist()):
         terms, rules, stands = table.terms[which[n]], columns.rules(place, lists), Standing._make(standing[n])
@@ -127,18 +128,18 @@ def link_of(position: PositionRecord, decision: Decision, number: int, subscript
 
 def _many(desk: Desk, work: Work, position: PositionRecord, signal: Signal, table: Table, columns: Columns, places: Places) -> None:
     """By columns, all at once; the links are stored as one row until something happens to them."""
-    data = columns.data[places]
+    data = rows_at(columns.data, places)
     lists = desk.memory.lists_with(signal.symbol)
     listed = np.isin(data[:, S["symbols"]], list(lists)) if lists else np.zeros(len(places), dtype=np.bool_)
-    standing = standings(data, desk.memory.accounts.grid.data[data[:, S["account"]]])
+    standing = standings(data, rows_at(desk.memory.accounts.grid.data, data[:, S["account"]]))
     made = decide_all(signal, table, data, listed, standing, desk.policy)
     copied = made.reason == 0
     columns.data[places[copied], S["copies"]] += 1
     first = desk.take_links(len(places))
-    rules: Integers = np.ascontiguousarray(np.vstack((data.T[: len(RULES)], listed.astype(np.int64))))
+    rules: Integers = np.vstack((data.T[: len(RULES)], listed.astype(np.int64)))
     subscriptions, logins = rules[0], data[:, S["follower_login"]].copy()
     ids: Integers = np.arange(first, first + len(places))
-    sheet = Sheet(ids, subscriptions, logins, table, rules, np.ascontiguousarray(standing.T), made)
+    sheet = Sheet(ids, subscriptions, logins, table, rules, standing.T, made)
     emit_orders(work, position, sheet)
     emit_links(work, position, sheet, signal, desk.policy)
     flight = Flight(first, position.order, position.login, desk.now, subscriptions, logins, copied)

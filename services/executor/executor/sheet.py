@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from shared.contracts import links as links_topic
 from shared.contracts import orders as orders_topic
 from shared.contracts.event import ROWS_PER_ENTRY
-from shared.contracts.links import LinkRow, LinksChanged
+from shared.contracts.links import LinksChanged
 from shared.contracts.orders import OpenCopies, PlaceCopies
 from shared.store.work import Work
 from shared.symbols import opposite
@@ -26,7 +26,9 @@ from executor.records import POSITION, PositionRecord
 from executor.terms import Policy, Rules, Signal, Standing
 
 LEVERAGE = Rules._fields.index("leverage")
-LINK_NAMES = tuple(name for name in LinkRow._fields if name != "inputs")
+NUMBERED = ("link", "subscription", "follower_login", "volume")
+TOLD = ("state", "phase", "reason", "symbol", "side")
+"""What a decision says of a link, as a rule the same of all links of an entry."""
 
 
 class Sheet(NamedTuple):
@@ -68,21 +70,32 @@ def emit_links(work: Work, position: PositionRecord, sheet: Sheet, signal: Signa
     """The decisions, with what they were made from."""
     copied = links.OPENING if position.kind == POSITION else links.PENDING
     sides, symbols = (signal.side, opposite(signal.side)), [terms.symbol for terms in sheet.table.terms]
-    tail = f'0,{position.volume},{position.volume},"0","0","0",{work.now},{work.now}'
+    all_same: dict[str, Any] = {
+        "follower_order": 0,
+        "volume_now": 0,
+        "master_volume": position.volume,
+        "master_volume_now": position.volume,
+    }
+    all_same |= {"price": "0", "sl": "0", "tp": "0", "created_ms": work.now, "updated_ms": work.now}
     start = inputs.common(signal, sheet.table.terms, policy)
     fields = {"master_login": position.login, "master_order": position.order, "master_symbol": position.symbol}
     made, which = sheet.made, sheet.table.which
     kind = kinds(made.reason, made.reverse, which)
     for places in entries(np.arange(len(sheet.ids))):
-        bodies = []
-        for these in alike(kind, places):
+        bodies, same, groups = [], dict(all_same), alike(kind, places)
+        for these in groups:
             code, reverse, terms = int(made.reason[these[0]]), int(made.reverse[these[0]]), int(which[these[0]])
             phase = links.SKIPPED if code else copied
-            same = f'0,{int(STATES[phase])},"{phase}","{REASONS[code]}",{name(symbols[terms])},"{sides[reverse]}"'
-            bodies.append(table_rows(sheet.ids[these], sheet.subscriptions[these], sheet.logins[these], same, made.volume[these], tail))
+            told = (int(STATES[phase]), phase, REASONS[code], symbols[terms], sides[reverse])
+            columns: list[Integers | str] = [sheet.ids[these], sheet.subscriptions[these], sheet.logins[these], made.volume[these]]
+            if len(groups) == 1:
+                same |= zip(TOLD, told, strict=True)
+            else:
+                columns.append(to_json(told).decode()[1:-1])
+            bodies.append(table_rows(*columns))
+        structure = NUMBERED if len(groups) == 1 else NUMBERED + TOLD
         text = _inputs(start, sheet, places, sides)
-        event = encoded(LinksChanged, bodies, len(places), **fields, inputs=text)
-        work.emit(links_topic.TOPIC, event.model_copy(update={"structure": LINK_NAMES}))
+        work.emit(links_topic.TOPIC, encoded(LinksChanged, bodies, len(places), structure, same, **fields, inputs=text))
 
 
 def _inputs(start: str, sheet: Sheet, places: Places, sides: tuple[str, str]) -> str:

@@ -37,7 +37,8 @@ class Event(BaseModel):
 class TableEvent(Event):
     """An event about many accounts at once: `structure` names the columns, `rows` holds one NamedTuple each.
 
-    A reader takes columns by name: one that it does not know is left out, one that an older writer did not send has its default.
+    A reader takes columns by name: one that it does not know is left out, one that an older writer did not send has its default. On the
+    wire, `same` may hold the columns that all rows share, each with its one value; `structure` and `rows` then leave them out.
     """
 
     structure: tuple[str, ...]
@@ -62,14 +63,20 @@ class TableEvent(Event):
     def _columns_by_name(cls, data: Any) -> Any:
         if not isinstance(data, dict) or "structure" not in data or "rows" not in data:
             return data
-        sent = data["structure"]
-        if not isinstance(sent, list | tuple) or not isinstance(data["rows"], list | tuple):
+        sent, same, sent_rows = data["structure"], data.get("same") or {}, data["rows"]
+        if not isinstance(sent, list | tuple) or not isinstance(sent_rows, list | tuple) or not isinstance(same, dict):
             return data
-        if tuple(sent) == cls._fields[: len(sent)]:
+        if not same and tuple(sent) == cls._fields[: len(sent)]:
             return data
         place = {name: index for index, name in enumerate(sent)}
-        known = [name for name in cls._fields if name in place]
-        rows = [{name: row[place[name]] for name in known} for row in data["rows"]]
+        known = tuple(name for name in cls._fields if name in place or name in same)
+        try:
+            columns = [[row[place[name]] for row in sent_rows] if name in place else [same[name]] * len(sent_rows) for name in known]
+        except (IndexError, TypeError, KeyError):
+            raise ValueError("a row has not a value for each column of the structure") from None
+        rows: list[Any] = list(zip(*columns, strict=True))
+        if known != cls._fields[: len(known)]:
+            rows = [dict(zip(known, row, strict=True)) for row in rows]
         return {**data, "structure": known, "rows": rows}
 
     def weight(self) -> int:
