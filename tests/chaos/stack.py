@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import redis
 from lockstep.stack import Home, Stack, redis_answers, redis_program, service_program
 from lockstep.supervise import Program
 from sqlalchemy import Engine, create_engine, text
@@ -96,10 +95,6 @@ class ChaosStack(RunningStack):
 
     def ready(self, service: str) -> bool:
         return is_ready(f"http://127.0.0.1:{self.port_base + PORT[service]}")
-
-    def redis(self) -> redis.Redis:
-        """A client of the stack's own Redis."""
-        return redis.Redis.from_url(Home(self.home).redis_url(Stack(self.port_base)), socket_timeout=5)
 
     def redis_away(self) -> Callable[[], None]:
         """Redis is killed and does not come again until the answered function is called."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import redis
+from lockstep.stack import Home, Stack
 
 from tests.ports import free_base
 
@@ -105,6 +107,10 @@ class RunningStack(Client):
         done = subprocess.run([*LOCKSTEP, *words, "--home", str(self.home)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr or done.stdout
         return done.stdout.strip()
+
+    def redis(self) -> redis.Redis:
+        """Its Redis, as the services reach it."""
+        return redis.Redis.from_url(Home(self.home).redis_url(Stack(self._port_base)), socket_timeout=5)
 
     def token(self, customer: int) -> str:
         return self.command("token", "customer", str(customer))

@@ -1,4 +1,7 @@
-"""Existing clients of the signed OpenAPI against a running stack: ccxt's `toobit` class, and one that sends JSON beside a signed query.
+"""Existing clients of the signed OpenAPI against a running stack: ccxt's `toobit` class, and one that sends JSON beside a signed query;
+and somebody who has captured what they sent (S3).
+
+    S3_REQUESTS=10000 pytest tests/e2e/test_openapi_clients.py -k captured -s      the promises' size
 
 BTC-SWAP-USDT at 50,000, 0.01 BTC a unit: a unit is worth 500 USDT. Bob places 100 USDT an order at leverage 20: 2,000, 4 units.
 """
@@ -7,11 +10,14 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
@@ -23,6 +29,10 @@ ROOT = Path(__file__).parents[2]
 CCXT = ROOT / ".venv-clients" / "bin" / "python"
 V2 = "api/v2/copy-trading"
 SYMBOL = "BTC-SWAP-USDT"
+REQUESTS = int(os.environ.get("S3_REQUESTS", "40"))
+BLOCK = 500
+"""Requests that are captured together: what is done with them takes less than their window of 60 s."""
+WINDOW_MS = 60_000
 CONFIG: dict[str, Any] = {
     "investAmount": "1000",
     "singlePlaceAmount": "100",
@@ -86,18 +96,19 @@ class JsonClient:
 
 
 class Scene:
-    """Alice leads, Bob follows."""
+    """Alice leads, Bob follows: customers `first` and the one after."""
 
-    def __init__(self, stack: RunningStack) -> None:
+    def __init__(self, stack: RunningStack, first: int = 1) -> None:
         self.stack = stack
         self.price(50_000)
-        self.tokens = {who: stack.token(number) for who, number in (("alice", 1), ("bob", 2))}
-        self.alice, self.bob = (self.account(number, balance) for number, balance in ((1, 100_000), (2, 10_000)))
+        self.tokens = {who: stack.token(number) for number, who in enumerate(("alice", "bob"), first)}
+        self.alice, self.bob = (self.account(number, balance) for number, balance in enumerate((100_000, 10_000), first))
         share = {"reward_type": 3, "fee_percent": 10}
         master = {"login": self.alice, "strategy_name": "S5", "visibility": "public", "reward_policy": share}
         self.api("alice", "/copytrade/master", master)
         self.api("bob", "/copytrade/follower", {"login": self.bob})
-        self.api("bob", "/copytrade/subscription", {"master_login": self.alice, "follower_login": self.bob})
+        subscribed = self.api("bob", "/copytrade/subscription", {"master_login": self.alice, "follower_login": self.bob})
+        self.subscription = subscribed["id"]
 
     def account(self, customer: int, balance: int) -> int:
         return int(self.venue("POST", "/accounts", customer_id=customer, group="real-usdt", balance=balance)["login"])
@@ -128,9 +139,18 @@ class Scene:
         return lines[0].removeprefix("key "), lines[1].removeprefix("secret ")
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with pytest.MonkeyPatch.context() as environment:
+        for limit in ("LOCKSTEP_RATE_LIMIT", "LOCKSTEP_OPENAPI_WRITE_RATE_LIMIT"):
+            environment.setenv(limit, "1000000000/minute")
+        with running_stack(tmp_path_factory.mktemp("clients")) as started:
+            yield started
+
+
 @pytest.mark.slow
-def test_ccxt_and_a_json_client_follow_a_leader(tmp_path: Path) -> None:
-    with running_stack(tmp_path) as stack, ccxt_client(stack.api) as process:
+def test_ccxt_and_a_json_client_follow_a_leader(stack: RunningStack) -> None:
+    with ccxt_client(stack.api) as process:
         scene = Scene(stack)
         bob = Ccxt(process, *scene.key("bob", scene.bob))
         plain = JsonClient(stack, bob.key, bob.secret)
@@ -177,3 +197,70 @@ def test_ccxt_and_a_json_client_follow_a_leader(tmp_path: Path) -> None:
         assert (gone["raised"], "-32045" in gone["message"]) == ("ExchangeError", True)
         wrong = Ccxt(process, bob.key, "not the secret").call("GET", "follower/leaders")
         assert (wrong["raised"], "-1022" in wrong["message"]) == ("OperationRejected", True)
+
+
+class Captured(NamedTuple):
+    """A request as it went over the wire."""
+
+    method: str
+    url: str
+    key: str
+    body: str
+
+
+class Thief:
+    """Captures what Bob's programs send, and sends it again."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._base = scene, f"{scene.stack.api}/{V2}/follower"
+        self._plain, self._strict = scene.key("bob", scene.bob), scene.key("bob", scene.bob, require_nonce=1)
+        self._http = httpx.Client(timeout=30)
+
+    def capture(self, number: int) -> Captured:
+        """A write of the follow config as the published example sends it, in turn with a read under a nonce."""
+        writes = number % 2
+        key, secret = self._plain if writes else self._strict
+        named: dict[str, Any] = {"number": number} if writes else {"nonce": f"n{number}"}
+        query = urlencode(named | {"recvWindow": WINDOW_MS, "timestamp": round(time.time() * 1000)})
+        query += f"&signature={hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()}"
+        body = json.dumps({"leaderUserId": self._scene.alice} | CONFIG) if writes else ""
+        return Captured("PUT" if writes else "GET", f"{self._base}/{'config' if writes else 'leaders'}?{query}", key, body)
+
+    def send(self, requests: Sequence[Captured]) -> Counter[int]:
+        """The codes that the door answers."""
+        with ThreadPoolExecutor(4) as threads:
+            return Counter(threads.map(self._send, requests))
+
+    def _send(self, one: Captured) -> int:
+        headers = {"X-BB-APIKEY": one.key} | ({"Content-Type": "application/json"} if one.body else {})
+        code: int = self._http.request(one.method, one.url, content=one.body or None, headers=headers).json()["code"]
+        return code
+
+
+@pytest.mark.slow
+def test_s3_what_was_captured_is_refused_after_a_restart_and_a_flush(stack: RunningStack) -> None:
+    """Each request is accepted when it is first sent. Sent again in its window it never is: not at once, not by an api that was killed and
+    started again, not after FLUSHALL. A write that was accepted had its effect once: as many versions of the settings as writes."""
+    scene = Scene(stack, first=3)
+    thief = Thief(scene)
+    first, again, longest = Counter[int](), Counter[int](), 0.0
+    for start in range(0, REQUESTS, BLOCK):
+        began = time.monotonic()
+        requests = [thief.capture(number) for number in range(start, min(start + BLOCK, REQUESTS))]
+        first += thief.send(requests)
+        again += thief.send(requests)
+        stack.kill_service("api")
+        stack.call("GET", f"{stack.api}/readyz")  # asked until it answers
+        again += thief.send(requests)
+        with stack.redis() as redis:
+            redis.flushall()
+        again += thief.send(requests)
+        longest = max(longest, time.monotonic() - began)
+    print(f"captured={REQUESTS} accepted={first[200]} accepted_again={again[200]} answers={dict(again)} longest_s={longest:.1f}")
+    assert first == {200: REQUESTS}
+    assert again == {-1022: 3 * REQUESTS}, "outside the window it would be -1021"
+    assert longest * 1000 < WINDOW_MS
+    found = stack.call(
+        "GET", f"{stack.api}/copytrade/subscription/{scene.subscription}/history", headers={"Authorization": scene.tokens["bob"]}
+    )
+    assert len(found.json()["rows"]) == 1 + REQUESTS // 2
