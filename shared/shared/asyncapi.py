@@ -15,8 +15,8 @@ ENVELOPE = (
     "writer's own number (`17-0`), its only field is `batch`, plain JSON. `after` says how far the writer had read other streams: "
     "handle the batch when you have read as far. `lost` names numbers that this batch, the first of a snapshot, stands for. A "
     "shard of a writer has a stream of its own (`copy.order.2`). Fields and columns are only ever added, last, with a default: "
-    "take columns by the names in `structure`. Money and prices are decimal strings, volumes and ids integers, times Unix "
-    "milliseconds."
+    "take columns by the names in `structure`; where there is a `same`, it has the columns that all rows share, and the rows do "
+    "not. Money and prices are decimal strings, volumes and ids integers, times Unix milliseconds."
 )
 
 
