@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -262,3 +263,25 @@ class World:
     async def balances(self) -> dict[tuple[str, str], int]:
         async with self.store.read() as session:
             return await store.balances(session)
+
+
+def at(text: str) -> int:
+    """Unix milliseconds of a UTC time, for example `2024-01-31 12:00`."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+async def until(world: World, time: str, settle: bool = True) -> None:
+    """The clock goes on; the venue speaks, and carries out what is asked."""
+    world.now = at(time)
+    await world.account(999, 99)
+    await world.tick()
+    if settle:
+        await world.settle_all()
+
+
+def rows(world: World) -> list[AccrualRow]:
+    return sorted(world.accruals.values(), key=lambda row: (row.period_from, row.period_to, row.reward_type, row.ref_accrual_id))
+
+
+def fees(world: World) -> list[Any]:
+    return [row.fee_amount for row in rows(world)]

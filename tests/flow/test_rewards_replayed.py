@@ -17,8 +17,7 @@ from shared.contracts.rewards import AccrualState, BalanceOrderRow
 from shared.contracts.trades import AccountsChanged, BalancesChanged, BalancesRefused, RefusedRow
 from sqlalchemy import select
 
-from tests.flow.rewards_world import FOLLOWER_OF, MASTER, PAYOUT, World, account_row, carried_out, dec
-from tests.flow.test_rewards_periods import at
+from tests.flow.rewards_world import FOLLOWER_OF, MASTER, PAYOUT, World, account_row, at, carried_out, dec
 from tests.flow.test_rewards_year import DAY_MS
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,7 @@ from rewards.settings import RewardsSettings
 from rewards.verify import main, verify
 from shared.store import migrate
 
-from tests.flow.rewards_world import FOLLOWER, PAYOUT, World, dec
-from tests.flow.test_rewards_periods import at, fees, rows, until
+from tests.flow.rewards_world import FOLLOWER, PAYOUT, World, at, dec, fees, rows, until
 
 pytestmark = pytest.mark.anyio
 
