@@ -119,7 +119,7 @@ def test_ready_supervised_stopped_and_on_again(start: Callable[..., Up]) -> None
 
     for name in ("executor", "redis"):
         os.kill(pids[name], signal.SIGKILL)
-    up.until(lambda: all(alive(up.pid(name)) and up.pid(name) != pids[name] for name in ("executor", "redis")), 5)
+    up.until(lambda: all(alive(up.pid(name)) and up.pid(name) != pids[name] for name in ("executor", "redis")), 15)
     up.until(lambda: all(is_ready(up.base, service) for service in SERVICES))
 
     opened = httpx.post(
@@ -157,7 +157,7 @@ def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", base + 3)):
         blocked = Up(tmp_path / "home", base, "--no-demo")
         assert blocked.process.wait(30) == 1
-    blocked.until(lambda: any(f"in use already on this machine: port {base + 3} (gateway)" in line for line in blocked.lines), 5)
+    blocked.until(lambda: any(f"in use already on this machine: port {base + 3} (gateway)" in line for line in blocked.lines), 15)
     assert not (blocked.home / "run" / "redis.pid").exists()
 
 
@@ -206,7 +206,7 @@ def test_the_demo_trades_by_itself_and_goes_on_where_it_was(start: Callable[...,
     commands_work_on_it(up)
     demo = up.pid("demo")
     os.kill(demo, signal.SIGKILL)
-    up.until(lambda: up.pid("demo") not in {0, demo}, 5)
+    up.until(lambda: up.pid("demo") not in {0, demo}, 15)
     known = stage(up)
     assert (up.home / "demo.json").stat().st_mode & 0o777 == 0o600
     assert up.end() < 10
