@@ -137,7 +137,7 @@ def differences(random: np.random.Generator, rows: int, seen: set[str]) -> list[
 
 @pytest.mark.timeout(3600 if WANTED else 240)
 def test_a_million_random_cases_are_decided_alike() -> None:
-    """As many as fit in 20 seconds (`LOCKSTEP_CASES=1000000`: all of them); each reason occurs, and so do copies."""
+    """As many as fit in 10 seconds, 50,000 at least (`LOCKSTEP_CASES=1000000`: all of them); each reason occurs, and so do copies."""
     seed = 20_260_101
     random, seen, cases, started = np.random.default_rng(seed), set(), 0, time.monotonic()
     while cases < CASES and (WANTED or cases < 50_000 or time.monotonic() - started < 10):
