@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import telemetry
 from shared.bus.broker import Bus
+from shared.patience import Impatient, many_files
 from shared.store.outbox import dead_letter
 from shared.store.work import Store
 
@@ -157,7 +158,8 @@ class Door:
     async def open(self, host: str, port: int) -> None:
         """Serves until `close`. A standby may wait for the port as it waits for the store. Raises OSError when the owner cannot have it."""
         bound = await self._bound(host, port)
-        config = uvicorn.Config(self, log_level="warning", access_log=False, lifespan="off")
+        many_files()
+        config = uvicorn.Config(self, http=Impatient, log_level="warning", access_log=False, lifespan="off")
         self._server = _Server(config)
         await self._server.serve(sockets=[bound])
 

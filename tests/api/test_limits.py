@@ -1,15 +1,24 @@
-"""What the doors bear: limits (S11), slow and idle clients, many of them, and requests that are no requests (S10)."""
+"""What the doors bear: limits (S11), slow and idle clients, many of them, and requests that are no requests (S10).
+
+S11_IDLE=1000 pytest tests/api/test_limits.py -k idle -s      the promises' size
+"""
 
 import asyncio
 import json
+import os
 import socket
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from shared.bus.reader import Received
 from shared.contracts.links import TOPIC, LinkEvent
+from shared.health import Door
+from shared.patience import many_files
 from shared.service import Read
 from shared.store.work import Work
 from structlog.testing import capture_logs
@@ -18,9 +27,11 @@ from tests.api.fuzz import Sent, put
 from tests.api.test_manager import LineClient, connected, line_server
 from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, World, open_world
+from tests.ports import free_base
 
 pytestmark = pytest.mark.anyio
 MNG = "SESSION_MANAGER"
+IDLE = int(os.environ.get("S11_IDLE", "200"))
 
 
 async def test_rate_limits_are_per_customer(tmp_path: Path) -> None:
@@ -121,16 +132,29 @@ async def test_s11_a_line_that_never_ends_is_not_waited_for(tmp_path: Path) -> N
         assert (await asyncio.wait_for(ended, 1)) == b""
 
 
-async def test_s11_many_idle_connections_are_bounded_and_harm_nobody(tmp_path: Path) -> None:
-    """100 connections that say nothing, one that works among them; the 102nd is refused in words; one that goes makes room."""
+async def slowest(ask: Callable[[], Awaitable[Any]]) -> float:
+    """The longest that one of 20 requests took, one after the other, in ms."""
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        await ask()
+        took.append((time.perf_counter() - began) * 1000)
+    return max(took)
+
+
+async def test_s11_idle_connections_are_bounded_and_harm_nobody(tmp_path: Path) -> None:
+    """Many connections that say nothing, one that works among them; one more is refused in words; one that goes makes room."""
+    many_files()
     async with (
-        open_world(tmp_path, tcp_connections_max=101) as world,
+        open_world(tmp_path, tcp_connections_max=IDLE + 1) as world,
         line_server(world) as (server, _),
         connected(world, server.port) as working,
         AsyncExitStack() as opened,
     ):
-        idle = [await opened.enter_async_context(connected(world, server.port)) for _ in range(100)]
-        await answered(working)
+        alone = await slowest(lambda: answered(working))
+        idle = [await opened.enter_async_context(connected(world, server.port)) for _ in range(IDLE)]
+        among = await slowest(lambda: answered(working))
+        print(f"line: idle={IDLE} slowest_alone_ms={alone:.1f} slowest_among_them_ms={among:.1f}")
         async with connected(world, server.port) as refused:
             assert (await refused.receive())["error"] == "TOO_MANY_REQUESTS"
         await answered(working)
@@ -139,6 +163,51 @@ async def test_s11_many_idle_connections_are_bounded_and_harm_nobody(tmp_path: P
         await answered(working)
         async with connected(world, server.port) as fresh:
             await answered(fresh)
+
+
+@asynccontextmanager
+async def http_door(world: World) -> AsyncIterator[int]:
+    """The api on a port, as a service opens it."""
+    door, port = Door(), free_base(1)
+    door.serves(world.app)
+    serving = asyncio.create_task(door.open("127.0.0.1", port))
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            break
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+    writer.close()
+    yield port
+    door.close()
+    await serving
+
+
+async def test_s11_idle_connections_on_the_http_door_harm_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them say nothing, half have begun a request and go on byte by byte; all are closed after a while, who works is not."""
+    monkeypatch.setattr("shared.patience.HEAD_S", 1.5 + IDLE / 200)
+    async with http_door(world) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=world.customer(BOB)) as client:
+
+        async def ask() -> None:
+            assert (await client.get("/copytrade/my", timeout=20)).status_code == 200
+
+        alone = await slowest(ask)
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(IDLE)]
+        for _, writer in idle[::2]:
+            writer.write(b"GET /copytrade/my HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+        among = await slowest(ask)
+        print(f"http: idle={IDLE} slowest_alone_ms={alone:.1f} slowest_among_them_ms={among:.1f}")
+        ends = [asyncio.create_task(reader.read()) for reader, _ in idle]
+        async with asyncio.timeout(60):
+            while not all(end.done() for end in ends):
+                for _, writer in idle[::2]:
+                    writer.write(b"x")
+                await asyncio.sleep(0.2)
+                await ask()
+        found = await asyncio.gather(*ends, return_exceptions=True)
+        assert all(end == b"" or isinstance(end, ConnectionResetError) for end in found), "closed without a word"
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_s10_a_query_that_is_no_text_may_have_a_key(world: World) -> None:

@@ -114,17 +114,16 @@ async def test_trade_data(world: World) -> None:
 
 
 async def test_trade_data_of_180_days(world: World) -> None:
-    """NOW is 2026-05-07 13:20 UTC, so the 180 days begin on 2025-11-08 13:20.
+    """NOW is 2026-05-07 13:20 UTC, so the 180 days begin on 2025-11-08 13:20. Alice's positions by their order, and what is made in all:
 
-    day  order  net    last part
-     -   801    +400   a moment before the span: nothing of it counts
-     0   802    +100   on the span's first moment
-    -    803     -60   its first part, of +90, before the span; in it -150 ends it: a trade of -60, of which -150 was made in the span
-     1   804     -30   ended in the span
-    30   805     +50   a part alone: it is no trade yet, but made
-    90   806    +200   two parts, +120 and +80, on days 90 and 91
-   179   807      0    ends at nothing: neither won nor lost
-     -   808    +999   copied from another master: not the leader's own trading
+    801 +400, closed a moment before the span: nothing of it counts
+    802 +100, on the span's first moment
+    803 -60: its first part, of +90, before the span; -150 ends it on day 10. A trade of -60, of which -150 was made in the span
+    804 -30, on day 1
+    805 +50, on day 30, a part alone: no trade yet, but made
+    806 +200 in two parts, +120 and +80, on days 90 and 91
+    807 0, on day 179: neither won nor lost
+    808 +999, copied from another master: not the leader's own trading
 
     Made: 100 - 150 - 30 + 50 + 200 + 0 = 170, of 10,000 - 170 = 9,830: 0.0173. Trades: 802, 803, 804, 806, 807; won 2 of 5. A win is 150
     on average, a loss 45: 3.33:1. 5 / 180 = 0.0278 a day, on the 7 days 0, 1, 10, 30, 90, 91 and 179.
