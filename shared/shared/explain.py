@@ -46,6 +46,9 @@ REASONS = {
     "MARKET_CLOSED": "the market was closed",
     "INVALID_VOLUME": "the venue does not take this volume",
     "INVALID_STOPS": "the venue does not take these stops",
+    "FROZEN": "the market is so near to the order that the venue does not change it any more",
+    "SLTP_DRIFT": "its stops are not yet what the master's are: the venue does not take them so near to the market, or refused them",
+    "PRICE_DRIFT": "it does not yet rest where the master's order does: the venue does not take it so near to the market, or refused it",
     "ACCOUNT_NOT_FOUND": "the venue has no such account",
     "ACCOUNT_DISABLED": "the account is disabled on the venue",
     "SYMBOL_NOT_FOUND": "the venue has no such symbol",
@@ -203,7 +206,17 @@ def _result(link: Decided, inputs: Mapping[str, Any]) -> str:
     worst = f", not to be filled beyond {_amount(result['worst'])}" if result["worst"] else ""
     return (
         f"Copied: {result['side']} {result['volume']} units of {inputs['terms']['symbol']}{reverse}, stop loss {_stop(result['sl'])}, "
-        f"take profit {_stop(result['tp'])}{worst}."
+        f"take profit {_stop(result['tp'])}{worst}.{_kept_away(inputs)}"
+    )
+
+
+def _kept_away(inputs: Mapping[str, Any]) -> str:
+    least = inputs["terms"].get("least")
+    levels = inputs["signal"]["pending"] or inputs["result"]["sl"] or inputs["result"]["tp"]
+    return (
+        f" Stops keep {_amount(least)} away from the market: what was nearer was moved off until it may come nearer."
+        if least and levels
+        else ""
     )
 
 

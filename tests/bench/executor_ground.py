@@ -71,7 +71,7 @@ async def fill(store: Store, masters: int, followers: int) -> None:
     """`masters` masters with `followers` followers each, an account and a subscription for each follower."""
     async with store.work() as work:
         session = work.session
-        symbol = ("EURUSD", 5, 100_000 * UNIT, "EUR", "USD", 100, 1, 1, 10**6, 110_000_000, 110_000_000)
+        symbol = ("EURUSD", 5, 100_000 * UNIT, "EUR", "USD", 100, 1, 1, 10**6, 110_000_000, 110_000_000, 0, 0)
         await tables.write_rows(session, tables.Symbol, [symbol])
         await tables.write_rows(session, tables.Master, [(MASTER + n, n, 1, 1, 2, 0, "", -1, 0, 0) for n in range(masters)])
         await tables.write_rows(session, tables.Account, [account(MASTER + n) for n in range(masters)])

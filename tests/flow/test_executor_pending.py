@@ -66,7 +66,6 @@ async def test_placed_changed_and_filled_on_both_sides(tmp_path: Path) -> None:
         ("stop_limit", 0, "stop_limit"),
         ("limit", 1, "stop"),
         ("stop", 1, "limit"),
-        ("stop_limit", 1, "limit"),
     ],
 )
 async def test_kinds_and_their_mirror(tmp_path: Path, kind: Any, reverse: int, copied: str) -> None:

@@ -53,7 +53,8 @@ def test_a_late_fill_never_opens_what_is_over(phase: str) -> None:
     ],
 )
 def test_what_counts_as_a_difference(fields: dict[str, object], held: Held | None, resting: bool, found: list[str]) -> None:
-    assert of_link(link(**fields), held, resting=resting) == found
+    own = link(**fields)
+    assert of_link(own, held, (own.want_sl, own.want_tp), resting=resting) == found
 
 
 def test_stops_for_losses_by_hand() -> None:

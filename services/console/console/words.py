@@ -95,7 +95,6 @@ ENDS = {
     "CAPPED": "cut off at the agreed most",
     "MISSING": "the venue does not have it any more",
     "VOLUME_DRIFT": "the venue holds another volume: repaired",
-    "STOPS_DRIFT": "the venue holds other stops: repaired",
 }
 ROLE = {
     "SESSION_MANAGER": "Manager",

@@ -56,10 +56,14 @@ def stops(signal: Signal, copy_sl: int, copy_tp: int, reverse: int) -> tuple[str
 
 
 def pending_kind(kind: str, reverse: int) -> str:
-    """The copy's kind of pending order: at the same price, the other side of a limit is a stop and the other way round.
+    """The copy's kind of pending order: at the same price, the other side of a limit is a stop and the other way round."""
+    return {"limit": "stop", "stop": "limit"}[kind] if reverse else kind
 
-    A stop-limit order has no mirror image that rests at the same two prices; reversed it becomes a limit at its trigger.
+
+def has_mirror(kind: str) -> bool:
+    """Whether there is an order of the other side that is filled when a pending order of this kind is.
+
+    There is none for a stop-limit: the other side of "once 1.20 is reached, buy at 1.15 or better" would be to sell, once 1.20 is reached,
+    at 1.15 or worse. A limit at either of its prices could be filled without the master's. So it is copied when the master's is filled.
     """
-    if not reverse:
-        return kind
-    return {"limit": "stop", "stop": "limit", "stop_limit": "limit"}[kind]
+    return kind != "stop_limit"

@@ -19,8 +19,11 @@ class Held(NamedTuple):
     tp: int
 
 
-def of_link(link: LinkRecord, held: Held | None, *, resting: bool) -> list[Finding]:
-    """The differences of one active link. An order of ours that is in flight explains a difference: it is looked at again later."""
+def of_link(link: LinkRecord, held: Held | None, wanted: tuple[int, int], *, resting: bool) -> list[Finding]:
+    """The differences of one active link, whose stops should be as `wanted`.
+
+    An order of ours that is in flight explains a difference: it is looked at again later.
+    """
     if link.phase == links.PENDING:
         confirmed = link.follower_order != 0 and not link.sent_ms
         return ["missing"] if confirmed and not resting and held is None else []
@@ -35,6 +38,6 @@ def of_link(link: LinkRecord, held: Held | None, *, resting: bool) -> list[Findi
         held.volume > link.target and not link.close_volume and not link.sent_ms
     ):
         findings.append("volume")
-    if (held.sl, held.tp) != (link.want_sl, link.want_tp) and not link.protect_ms and link.phase == links.OPEN:
+    if (held.sl, held.tp) != wanted and not link.protect_ms and link.phase == links.OPEN:
         findings.append("stops")
     return findings

@@ -5,10 +5,10 @@ from collections import Counter as Tally
 import numpy as np
 from shared.store.work import Work
 
-from executor import config_rules, figures, inputs, links
+from executor import config_rules, figures, inputs, levels, links
 from executor.bulk import REASONS, Table, decide_all, standings
 from executor.columns import RULES, A, Columns, Integers, Places, S, rows_at
-from executor.decide import Decision, decide
+from executor.decide import Decision, decide, has_mirror
 from executor.desk import Desk, Fan
 from executor.fanouts import Flight
 from executor.follows import StakeFacts
@@ -78,9 +78,9 @@ def _few(
             continue
         columns.data[place, S["copies"]] += 1
         if position.kind == POSITION:
-            out.open(link, position, rules.leverage)
+            out.open(link, position, rules.leverage, levels.stops_of(desk, link))
         else:
-            out.place(link, position, rules.leverage)
+            out.place(link, position, rules.leverage, levels.resting_of(desk, link, position))
         if rules.invest_cap:
             _stake(desk, position, rules, stands, terms, login, decision.volume)
     recorded = inputs.recorded(inputs.common(signal, table.terms, desk.policy), inputs.column(which), *inputs.of_plain(made))
@@ -166,7 +166,8 @@ def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: boo
     """The places of the subscriptions that this signal is a matter for.
 
     One that began later than the trade is not, unless existing positions are asked for; nor is one that has a link already, except a
-    skipped one when it is asked for. A pending order is a matter for those who copy pending orders.
+    skipped one when it is asked for. A pending order is a matter for those who copy pending orders, if it has a mirror image also for those
+    who reverse; the others copy the position that it becomes.
     """
     data = columns.data
     chosen = data[:, S["deleted"]] == 0
@@ -176,6 +177,8 @@ def eligible(columns: Columns, position: PositionRecord, fan: Fan, *, asked: boo
         chosen &= data[:, 0] == only
     if position.kind != POSITION:
         chosen &= data[:, S["copy_pending_orders"]] != 0
+        if not has_mirror(position.kind):
+            chosen &= data[:, S["reverse_direction"]] == 0
     if fan:
         linked = [link.subscription for link in fan.values() if not (asked and link.phase == links.SKIPPED)]
         chosen &= ~np.isin(data[:, 0], linked)

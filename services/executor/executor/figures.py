@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from executor.fanouts import in_flight
+from executor.levels import DRIFTS
 from executor.links import SKIPPED
 from executor.settings import ExecutorSettings
 from executor.store import Link, table
@@ -76,7 +77,7 @@ class UnknownOrders:
         link = table(Link)
         due = now - self._after_ms
         late = ((link.c.sent_ms > 0) & ((link.c.sent_ms <= due) | (link.c.reason == "UNKNOWN"))) | (
-            (link.c.protect_ms > 0) & (link.c.protect_ms <= due)
+            (link.c.protect_ms > 0) & (link.c.protect_ms <= due) & link.c.reason.not_in(DRIFTS)
         )
         rows = (await session.execute(select(func.count()).where(link.c.state == 0, late))).scalar() or 0
         UNKNOWN.set(rows + sum(int(flight.alone.sum()) for flight in await in_flight(session) if flight.created_ms <= due))

@@ -47,7 +47,7 @@ from shared.ids import is_copy
 from shared.store.work import Work
 
 from executor import config_side, follow_stops, follower_side, guards, master_side, pending_side, reconcile, reward_side
-from executor.amounts import units
+from executor.amounts import bounded, units
 from executor.desk import Desk
 from executor.market import SymbolFacts
 from executor.outgoing import Outgoing
@@ -201,7 +201,7 @@ class Flow:
     def _symbol(self, row: SymbolRow) -> None:
         facts = SymbolFacts(
             row.symbol, row.digits, units(row.contract_size), row.base_currency, row.quote_currency, row.volume_per_lot, row.volume_min,
-            row.volume_step, row.volume_max, units(row.bid), units(row.ask),
+            row.volume_step, row.volume_max, units(row.bid), units(row.ask), bounded(row.stops_level), bounded(row.freeze_level),
         )  # fmt: skip
         self.desk.memory.market.put(facts)
         self.desk.changed_symbol(row.symbol)

@@ -69,7 +69,7 @@ async def stops_saved(desk: Desk, out: Outgoing, stops: PositionStops) -> None:
 def _prices(desk: Desk, link: LinkRecord, stops: PositionStops) -> tuple[int, int]:
     """Take profit and stop loss as prices on the symbol's grid; 0 where no rate is set, or no price above 0 is so far away."""
     facts = desk.memory.market.symbols.get(link.symbol)
-    grid = 10 ** max(0, 8 - facts.digits) if facts else 1
+    grid = facts.point if facts else 1
     sign = 1 if link.side == BUY else -1
 
     def at(rate: int, direction: int) -> int:
@@ -111,7 +111,7 @@ async def _look_at_copy(desk: Desk, out: Outgoing, own: OwnStopFacts) -> None:
 def closing_price(desk: Desk, link: LinkRecord) -> int:
     """The price at which a copy would be closed now; 0 when none is known."""
     facts = desk.memory.market.symbols.get(link.symbol)
-    return 0 if facts is None else facts.bid if link.side == BUY else facts.ask
+    return facts.room.closing(link.side) if facts else 0
 
 
 async def _look_at_all(desk: Desk, out: Outgoing, stop: CopyStopFacts) -> None:

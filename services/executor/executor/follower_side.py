@@ -7,12 +7,13 @@ from executor import links
 from executor.amounts import units
 from executor.closing import MASTER_CLOSED, settle, share, withdrawn
 from executor.desk import Desk
+from executor.levels import PRICE_DRIFT, STOPS_DRIFT, wanted_stops
 from executor.links import CLOSE_LOST, CLOSE_REFUSED, FILLED, GONE, REFUSED, after
-from executor.master_side import protect
+from executor.master_side import approach
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord
 
-FOLLOWER_CLOSED, STOPS_DRIFT = "FOLLOWER_CLOSED", "SLTP_DRIFT"
+FOLLOWER_CLOSED = "FOLLOWER_CLOSED"
 CLOSE_REASONS = {REASON_SL: "SL", REASON_TP: "TP", REASON_STOP_OUT: "STOP_OUT"}
 
 
@@ -52,8 +53,8 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
         if link.target:
             link.target = row.volume if wanted_whole else share(desk, link)
         await settle(desk, out, link, link.close_reason or MASTER_CLOSED)
-        if (link.sl, link.tp) != (link.want_sl, link.want_tp):
-            protect(desk, out, link)
+        if link.phase == links.OPEN:
+            approach(desk, out, link)
     desk.changed_link(link)
     out.tell(link, await symbol_of(desk, link))
 
@@ -111,10 +112,12 @@ async def changed(desk: Desk, out: Outgoing, link: LinkRecord, row: ChangedRow) 
         link.want_sl, link.want_tp = link.sl, link.tp
     elif copy.step == link.change_step:
         link.protect_ms = 0
-    if (link.sl, link.tp) == (link.want_sl, link.want_tp):
+    if (link.sl, link.tp) == wanted_stops(desk, link):
         link.protect_ms = 0
         if link.reason == STOPS_DRIFT:
             link.reason = ""
+    elif not link.protect_ms and link.phase == links.OPEN:
+        link.reason, link.protect_ms = STOPS_DRIFT, desk.now  # as near as the market let them come
     desk.changed_link(link)
     out.tell(link, await symbol_of(desk, link))
 
@@ -138,11 +141,13 @@ async def rejected(desk: Desk, out: Outgoing, row: RejectedRow) -> None:
         case "cancel" if copy.step == link.close_step and link.phase == links.PENDING:
             if row.reason == "ORDER_NOT_FOUND":
                 withdrawn(desk, link, link.close_reason)
-            else:
-                link.reason = row.reason
-        case "protect" | "replace" if copy.step == link.change_step and link.active:
-            # `protect_ms` stays: the timer sends the change again, under a new step
+            elif link.close_volume:
+                link.close_volume, link.sent_ms, link.reason = 0, desk.now, row.reason
+        # `protect_ms` stays: the timer sends the change again, under a new step
+        case "protect" if copy.step == link.change_step and link.active:
             link.reason = STOPS_DRIFT
+        case "replace" if copy.step == link.change_step and link.phase == links.PENDING:
+            link.reason = PRICE_DRIFT
         case _:
             return
     desk.changed_link(link)

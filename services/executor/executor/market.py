@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from executor.amounts import UNIT
+from executor.distance import Room
 from executor.terms import Terms
 
 ANY_GROUP = "*"
@@ -13,7 +14,7 @@ SAME = {"USDT": "USD", "USDC": "USD"}
 
 @dataclass(slots=True)
 class SymbolFacts:
-    """A symbol as the executor needs it; prices in 1e-8, 0 when none is known."""
+    """A symbol as the executor needs it; prices in 1e-8, 0 when none is known, `stops_level` and `freeze_level` in points."""
 
     symbol: str
     digits: int
@@ -26,6 +27,18 @@ class SymbolFacts:
     volume_max: int
     bid: int
     ask: int
+    stops_level: int = 0
+    freeze_level: int = 0
+
+    @property
+    def point(self) -> int:
+        """The smallest price move, in 1e-8."""
+        return int(10 ** max(0, 8 - self.digits))
+
+    @property
+    def room(self) -> Room:
+        """What the market leaves for stops and pending prices."""
+        return Room(self.bid, self.ask, max(self.stops_level, self.freeze_level) * self.point, self.point)
 
 
 class Market:
@@ -106,11 +119,12 @@ class Market:
             norm_den=norm.denominator,
             fx_num=fx.numerator,
             fx_den=fx.denominator,
-            point=10 ** max(0, 8 - own.digits),
+            point=own.point,
             bid=own.bid,
             ask=own.ask,
             margin_num=margin.numerator,
             margin_den=margin.denominator,
+            least=own.room.least,
         )
 
     def _margin(self, facts: SymbolFacts, currency: str) -> Fraction:

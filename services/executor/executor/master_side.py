@@ -9,7 +9,7 @@ from shared.contracts.trades import REASON_COPY, ChangedRow, ClosedRow, OpenedRo
 from shared.ids import is_copy
 from shared.store.work import Work
 
-from executor import links
+from executor import levels, links
 from executor.amounts import units
 from executor.closing import master_reduced
 from executor.columns import S
@@ -135,11 +135,30 @@ async def follow_stops(desk: Desk, out: Outgoing, link: LinkRecord, position: Po
     out.tell(link, position.symbol)
 
 
-def protect(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
-    """Sends the change of stops that is wanted. While the opening is on its way it waits for the fill."""
+def protect(desk: Desk, out: Outgoing, link: LinkRecord, stops: tuple[int, int] | None = None) -> None:
+    """Sends the change to these stops, or to those that are wanted. While the opening is on its way it waits for the fill."""
     if link.phase != links.OPEN or link.close_volume == link.volume_now:
         return
     link.change_step += 1
     link.protect_ms = desk.now
     desk.changed_link(link)
-    out.protect(link)
+    out.protect(link, stops or levels.stops_of(desk, link))
+
+
+def approach(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
+    """Brings an open copy's stops nearer to what they should be, as far as the market lets them; the timer comes here again until they are.
+
+    Nothing of ours may be on its way for them.
+    """
+    held = (link.sl, link.tp)
+    if held == levels.wanted_stops(desk, link):
+        link.protect_ms = 0
+        if link.reason == levels.STOPS_DRIFT:
+            link.reason = ""
+        return
+    stops = levels.stops_again(desk, link)
+    if held != stops and not levels.is_frozen(desk, link):
+        protect(desk, out, link, stops)
+        return
+    link.reason = levels.STOPS_DRIFT
+    link.protect_ms = desk.now

@@ -24,6 +24,7 @@ from shared.store.work import Work
 
 from executor.amounts import amount
 from executor.decide import pending_kind
+from executor.distance import Levels
 from executor.records import LinkRecord, PositionRecord
 
 ORPHAN, MANUAL = "ORPHAN", "MANUAL_TRADING_DISABLED"
@@ -43,29 +44,29 @@ class Outgoing:
         self._links: dict[tuple[int, int], LinkRecord] = {}
         self._symbols: dict[int, str] = {}
 
-    def open(self, link: LinkRecord, position: PositionRecord | None, leverage: int) -> None:
-        """Open the copy of a master's position at market; `leverage` 0: the account's."""
+    def open(self, link: LinkRecord, position: PositionRecord | None, leverage: int, stops: tuple[int, int]) -> None:
+        """Open the copy of a master's position at market, with this stop loss and take profit; `leverage` 0: the account's."""
         price, margin_type = (position.price, position.margin_type) if position else (0, 0)
         row = OpenRow(
-            link.id, link.follower_login, link.side, link.volume, amount(link.want_sl), amount(link.want_tp), link.subscription,
+            link.id, link.follower_login, link.side, link.volume, amount(stops[0]), amount(stops[1]), link.subscription,
             amount(link.worst), leverage, margin_type,
         )  # fmt: skip
         self._opens.setdefault((link.master_order, link.master_login, link.symbol, price), []).append(row)
 
-    def place(self, link: LinkRecord, position: PositionRecord, leverage: int) -> None:
-        """Place the pending copy of a master's pending order as it stands now."""
+    def place(self, link: LinkRecord, position: PositionRecord, leverage: int, levels: Levels) -> None:
+        """Place the pending copy of a master's pending order, at these levels."""
         kind = pending_kind(position.kind, int(link.side != position.side))
         row = PlaceRow(
-            link.id, link.follower_login, link.side, link.volume, amount(position.price), amount(position.limit_price),
-            amount(link.want_sl), amount(link.want_tp), link.subscription, leverage, position.margin_type,
+            link.id, link.follower_login, link.side, link.volume, amount(levels.price), amount(levels.limit_price), amount(levels.sl),
+            amount(levels.tp), link.subscription, leverage, position.margin_type,
         )  # fmt: skip
         self._places.setdefault((link.master_order, link.master_login, link.symbol, kind, position.expires_ms), []).append(row)
 
-    def replace(self, link: LinkRecord, price: int, limit_price: int, expires_ms: int) -> None:
+    def replace(self, link: LinkRecord, levels: Levels, expires_ms: int) -> None:
         """Change the pending copy, under the link's current change step."""
         row = ReplaceRow(
-            link.id, link.follower_login, link.follower_order, amount(price), amount(limit_price), amount(link.want_sl),
-            amount(link.want_tp), link.subscription, link.change_step,
+            link.id, link.follower_login, link.follower_order, amount(levels.price), amount(levels.limit_price), amount(levels.sl),
+            amount(levels.tp), link.subscription, link.change_step,
         )  # fmt: skip
         self._replaces.setdefault((link.master_order, expires_ms), []).append(row)
 
@@ -74,12 +75,11 @@ class Outgoing:
         row = CancelRow(link.id, link.follower_login, link.follower_order, link.subscription, link.close_step)
         self._cancels.setdefault((link.master_order, link.close_reason), []).append(row)
 
-    def protect(self, link: LinkRecord) -> None:
-        """Set the copy's stops to what is wanted, under the link's current change step."""
+    def protect(self, link: LinkRecord, stops: tuple[int, int]) -> None:
+        """Set the copy's stop loss and take profit, under the link's current change step."""
         row = ProtectRow(
-            link.id, link.follower_login, link.follower_order, amount(link.want_sl), amount(link.want_tp), link.subscription,
-            link.change_step,
-        )  # fmt: skip
+            link.id, link.follower_login, link.follower_order, amount(stops[0]), amount(stops[1]), link.subscription, link.change_step
+        )
         self._protects.setdefault(link.master_order, []).append(row)
 
     def close(self, link: LinkRecord) -> None:

@@ -4,12 +4,13 @@ from shared.contracts.trades import PendingGoneRow, PendingRow
 from shared.ids import is_copy
 from shared.store.work import Work
 
-from executor import limits, links
+from executor import levels, limits, links
 from executor.amounts import units
 from executor.closing import MASTER_CANCELLED, MASTER_FILLED, let_go, withdraw, withdrawn
 from executor.columns import S
 from executor.decide import stops
 from executor.desk import Desk
+from executor.distance import Levels
 from executor.fanout import fan_out, signal_of
 from executor.follower_side import link_of, symbol_of
 from executor.links import OPEN_SENT, after
@@ -57,22 +58,51 @@ async def placed(desk: Desk, work: Work, out: Outgoing, row: PendingRow, time: i
 
 
 async def _confirmed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
-    """Our pending copy rests on the venue, with these prices; what the master changed meanwhile follows now."""
+    """Our pending copy rests on the venue, with these prices; what the master changed meanwhile follows now.
+
+    When nothing of ours was on its way, the follower has changed it, whose wish its prices are until the master changes his.
+    """
     found = await link_of(desk, row.client_id)
     if found is None or found[0].phase != links.PENDING:
         return
     link = found[0]
+    ours = link.follower_order == 0 or bool(link.sent_ms or link.protect_ms)
     link.follower_order = row.order
-    link.sl, link.tp = units(row.sl), units(row.tp)
-    if not link.close_volume:
-        link.sent_ms = 0
-    link.protect_ms = 0
-    link.reason = ""
-    position = await desk.position(link.master_order)
-    if position is not None and position.kind != POSITION and link.seen_version < position.version and not link.close_volume:
-        await _replace(desk, out, link, position)
+    link.price, link.sl, link.tp = units(row.price), units(row.sl), units(row.tp)
+    if not ours:
+        link.want_sl, link.want_tp = link.sl, link.tp
+    else:
+        if not link.close_reason:
+            link.sent_ms = 0
+            link.reason = ""
+        await approach(desk, out, link)
     desk.changed_link(link)
     out.tell(link, await symbol_of(desk, link))
+
+
+async def approach(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
+    """Brings a resting copy to the master's order as it stands now, as far as the market lets it; the timer comes here again until it is.
+
+    Nothing of ours may be on its way for it.
+    """
+    link.protect_ms = 0
+    position = await desk.position(link.master_order)
+    if position is None or position.kind == POSITION or link.close_reason:
+        return
+    held = (link.price, link.sl, link.tp)
+    wanted, allowed = levels.wanted_levels(desk, link, position), levels.resting_of(desk, link, position)
+    if link.seen_version < position.version or (held != _held(allowed) and not levels.is_frozen(desk, link)):
+        await _replace(desk, out, link, position)
+    elif held != _held(wanted):
+        link.protect_ms = desk.now
+        link.reason = levels.PRICE_DRIFT if link.price != wanted.price else levels.STOPS_DRIFT
+    elif link.reason in levels.DRIFTS:
+        link.reason = ""
+
+
+def _held(of: Levels) -> tuple[int, int, int]:
+    """What a link knows of where its pending copy rests."""
+    return of.price, of.sl, of.tp
 
 
 async def changed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
@@ -88,7 +118,7 @@ async def changed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
     position.sl, position.tp = units(row.sl), units(row.tp)
     desk.changed_position(position)
     for link in list((await desk.fan(row.order)).values()):
-        if link.phase == links.PENDING and link.follower_order and not link.close_volume:
+        if link.phase == links.PENDING and link.follower_order and not link.close_reason:
             await _replace(desk, out, link, position)
             out.tell(link, position.symbol)
 
@@ -103,7 +133,7 @@ async def _replace(desk: Desk, out: Outgoing, link: LinkRecord, position: Positi
     link.change_step += 1
     link.protect_ms = desk.now
     desk.changed_link(link)
-    out.replace(link, position.price, position.limit_price, position.expires_ms)
+    out.replace(link, levels.resting_of(desk, link, position), position.expires_ms)
 
 
 async def cancelled(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
@@ -130,11 +160,11 @@ async def _copy_gone(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
     if found is None or found[0].phase != links.PENDING:
         return
     link = found[0]
-    if link.close_volume and link.close_reason == MASTER_FILLED and link.target:
+    if link.close_reason == MASTER_FILLED and link.target:
         await _open_instead(desk, out, link)
     else:
         own = EXPIRED if row.reason == EXPIRED else FOLLOWER_CANCELLED
-        withdrawn(desk, link, link.close_reason if link.close_volume else own)
+        withdrawn(desk, link, link.close_reason or own)
     out.tell(link, await symbol_of(desk, link))
 
 
@@ -159,19 +189,18 @@ async def _open_instead(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
         withdrawn(desk, link, NOT_FILLED)
         return
     signal = await signal_of(desk, position, asked=False)
-    point = 10 ** max(0, 8 - facts.digits)
-    worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], point, row[S["zero_slippage"]])
-    now = facts.ask if link.side == "buy" else facts.bid
+    worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], facts.point, row[S["zero_slippage"]])
     unpaid = limits.PAST_DUE if row[S["past_due"]] else ""
-    reason = signal.halted or unpaid or limits.moved(link.side, now, worst)
+    reason = signal.halted or unpaid or limits.moved(link.side, facts.room.opening(link.side), worst)
     if reason:
         withdrawn(desk, link, reason)
         return
     link.enter(after(link.phase, OPEN_SENT))
-    link.kind, link.follower_order, link.close_volume = POSITION, 0, 0
+    link.kind, link.follower_order, link.close_volume, link.close_reason = POSITION, 0, 0, ""
+    link.price = link.sl = link.tp = 0
     link.worst, link.sent_ms, link.reason = worst, desk.now, ""
     link.master_volume = position.initial
     link.master_now = position.volume
     desk.changed_link(link)
     stake = desk.memory.follows.stake(link.subscription, link.master_order)
-    out.open(link, position, stake.leverage if stake else 0)
+    out.open(link, position, stake.leverage if stake else 0, levels.stops_of(desk, link))

@@ -27,7 +27,8 @@ from executor.closing import settle, withdrawn
 from executor.desk import Desk
 from executor.drift import Finding, Held
 from executor.fanouts import of_logins
-from executor.follower_side import STOPS_DRIFT, filled, symbol_of
+from executor.follower_side import filled, symbol_of
+from executor.levels import STOPS_DRIFT, wanted_stops
 from executor.links import GONE, after
 from executor.master_side import changed as master_changed
 from executor.master_side import protect, reduced
@@ -129,7 +130,8 @@ async def _compare_copies(desk: Desk, out: Outgoing, login: int, copies: list[He
     for found in active:
         row = by_order.get(found.follower_order)
         known.add(found.follower_order)
-        for finding in drift.of_link(found, held_of(row), resting=found.follower_order in pending):
+        wanted = wanted_stops(desk, found)
+        for finding in drift.of_link(found, held_of(row), wanted, resting=found.follower_order in pending):
             await _repair(desk, out, found, finding, row)
     for row in copies:
         if row.order not in known:

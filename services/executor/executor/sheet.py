@@ -15,7 +15,7 @@ from shared.contracts.orders import OpenCopies, PlaceCopies
 from shared.store.work import Work
 from shared.symbols import opposite
 
-from executor import inputs, links
+from executor import distance, inputs, links
 from executor.amounts import amount
 from executor.bulk import REASONS, Decisions, Table
 from executor.columns import Integers, Places
@@ -137,11 +137,16 @@ def _order_rows(position: PositionRecord, sheet: Sheet, groups: list[Places]) ->
     made, market = sheet.made, position.kind == POSITION
     leverage = sheet.rules[LEVERAGE]
     sides = (position.side, opposite(position.side))
-    prices = "" if market else f'"{text(position.price)}","{text(position.limit_price)}",'
     bodies = []
     for these in groups:
         reverse, sl, tp, worst = (int(column[these[0]]) for column in (made.reverse, made.sl, made.tp, made.worst))
-        stops = f'{prices}"{text(sl)}","{text(tp)}"'
+        room = sheet.table.terms[int(sheet.table.which[these[0]])].room  # those of a table trade the same symbol
+        if market:
+            levels: tuple[int, ...] = distance.stops(sides[reverse], sl, tp, room)
+        else:
+            wanted = distance.Levels(position.price, position.limit_price, sl, tp)
+            levels = distance.resting(sides[reverse], pending_kind(position.kind, reverse), wanted, room)
+        stops = ",".join(f'"{text(level)}"' for level in levels)
         columns = (sheet.ids[these], sheet.logins[these], f'"{sides[reverse]}"', made.volume[these], stops, sheet.subscriptions[these])
         rest: list[Integers | str] = [f'"{text(worst)}"'] if market else []
         if position.margin_type or leverage[these].any():

@@ -2,7 +2,7 @@
 
 from shared.store.work import Work
 
-from executor import links
+from executor import levels, links
 from executor.desk import Desk
 from executor.fanouts import everything, orders_since
 from executor.follower_side import symbol_of
@@ -35,15 +35,15 @@ async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord, *, orders: bool
     """Sends what a link waits for an answer to once more, under the same client order ids: its orders, its changes."""
     position = await desk.position(link.master_order)
     if orders and link.follower_order == 0 and link.kind == POSITION:
-        out.open(link, position, leverage_of(desk, link))
+        out.open(link, position, leverage_of(desk, link), levels.stops_of(desk, link))
     elif orders and link.follower_order == 0 and link.phase == links.PENDING and position is not None and position.kind != POSITION:
-        out.place(link, position, leverage_of(desk, link))
+        out.place(link, position, leverage_of(desk, link), levels.resting_of(desk, link, position))
     if orders and link.close_volume:
         (out.cancel if link.phase == links.PENDING else out.close)(link)
     if changes and link.protect_ms and link.phase == links.OPEN:
-        out.protect(link)
+        out.protect(link, levels.stops_of(desk, link))
     elif changes and link.protect_ms and link.phase == links.PENDING and position is not None:
-        out.replace(link, position.price, position.limit_price, position.expires_ms)
+        out.replace(link, levels.resting_of(desk, link, position), position.expires_ms)
 
 
 async def link_states(desk: Desk, work: Work) -> None:

@@ -217,6 +217,8 @@ class Symbol(Base, table=True):
     volume_max: int = whole()
     bid: int = whole()
     ask: int = whole()
+    stops_level: int = whole()
+    freeze_level: int = whole()
 
 
 class Position(Base, table=True):

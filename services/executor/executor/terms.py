@@ -5,6 +5,8 @@ All integers (amounts and prices in 1e-8, volumes in units, times in Unix millis
 
 from typing import NamedTuple
 
+from executor.distance import Room
+
 RISK_LIMIT = 2
 """`raise_to_min` raises a volume to at most this many times what was wanted."""
 
@@ -50,7 +52,7 @@ class Terms(NamedTuple):
     `symbol` is the followers' own name for it, `known` 0 when the venue has no such symbol. `norm_num / norm_den` turns the master's
     volume units into the follower's (contract size and units per lot); `fx_num / fx_den` is one unit of the follower's currency in the
     master's (0: no rate is known). `bid` and `ask` are 0 when no price is known. A volume unit needs `margin_num / margin_den` of
-    1e-8 of the follower's currency as margin at leverage 1 (0: not known).
+    1e-8 of the follower's currency as margin at leverage 1 (0: not known). Stops and pending prices keep `least` away from the market.
     """
 
     symbol: str
@@ -68,6 +70,12 @@ class Terms(NamedTuple):
     margin_num: int
     margin_den: int
     halted: str = ""
+    least: int = 0
+
+    @property
+    def room(self) -> Room:
+        """What the market leaves for stops and pending prices."""
+        return Room(self.bid, self.ask, self.least, self.point)
 
 
 class Rules(NamedTuple):

@@ -2,13 +2,14 @@
 
 from shared.store.work import Work
 
-from executor import follow_stops, links, reconcile
-from executor.closing import MASTER_CLOSED, settle
+from executor import follow_stops, links, pending_side, reconcile
+from executor.closing import MASTER_CLOSED, settle, withdraw
 from executor.desk import Desk
 from executor.fanouts import sent_before
-from executor.follower_side import STOPS_DRIFT, symbol_of
+from executor.follower_side import symbol_of
+from executor.levels import DRIFTS
 from executor.links import PENDING
-from executor.master_side import protect
+from executor.master_side import approach
 from executor.outgoing import Outgoing
 from executor.queries import forget_old
 from executor.records import LinkRecord
@@ -42,20 +43,24 @@ async def ring(desk: Desk, work: Work) -> None:
 async def look_after(desk: Desk, out: Outgoing, link: LinkRecord, due: int) -> None:
     """One link with something overdue. Without an answer the outcome is unknown: the very same order is asked for again.
 
-    A close that was refused is another matter: that order is done, so the next one has an id of its own.
+    What was refused is another matter: that order is done, so the next one has an id of its own.
     """
     if 0 < link.sent_ms <= due:
         if link.phase == links.OPEN and not link.close_volume:
             link.sent_ms = 0
             await settle(desk, out, link, link.close_reason or MASTER_CLOSED)
+        elif link.phase == PENDING and link.follower_order and not link.close_volume:
+            withdraw(desk, out, link, link.close_reason)
         else:
             link.sent_ms = desk.now
             await ask_again(desk, out, link, orders=True, changes=False)
             link.reason = UNKNOWN
             out.tell(link, await symbol_of(desk, link))
     if 0 < link.protect_ms <= due:
-        if link.reason == STOPS_DRIFT and link.phase == links.OPEN:
-            protect(desk, out, link)
+        if link.reason in DRIFTS and link.phase == links.OPEN:
+            approach(desk, out, link)
+        elif link.reason in DRIFTS and link.phase == PENDING:
+            await pending_side.approach(desk, out, link)
         elif link.phase in {links.OPEN, PENDING}:
             link.protect_ms = desk.now
             await ask_again(desk, out, link, orders=False, changes=True)

@@ -16,7 +16,7 @@ from console.tables import Column, data_table
 LOOK_EVERY_S = 5.0
 SILENT_S = 30
 """A reader reports each second; who has not for so long is away."""
-DRIFT = ["MISSING", "VOLUME_DRIFT", "STOPS_DRIFT"]
+DRIFT = ["MISSING", "VOLUME_DRIFT", "SLTP_DRIFT", "PRICE_DRIFT"]
 HOUR_S = 3600
 COLUMNS = (
     Column("stream", "Topic"),
