@@ -4,9 +4,10 @@ from decimal import Decimal
 from typing import Any
 
 from shared.explain import Decided
+from shared.store import direct
 from shared.store.engine import ExactDecimal, ScaledDecimal
-from shared.store.outbox import upsert
-from sqlalchemy import BigInteger, Index, Text, bindparam, func, select, update
+from shared.store.outbox import overwriting, upsert
+from sqlalchemy import BigInteger, Index, Text, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, col
 
@@ -329,12 +330,7 @@ async def save_rows(session: AsyncSession, model: type[Base], rows: list[dict[st
     table = table_of(model)
     if "change_id" in table.c:
         rows = await numbered(session, rows)
-    keys = [column.name for column in table.primary_key]
-    statement = upsert(session, table)
-    fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    for name in keep_when_empty:
-        fresh[name] = func.coalesce(func.nullif(statement.excluded[name], ""), table.c[name])
-    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh), rows)
+    await session.execute(overwriting(session, table, tuple(rows[0]), keep_when_empty), rows)
 
 
 async def change_rows(session: AsyncSession, model: type[Base], where: Any, values: Any, rows: list[dict[str, Any]]) -> None:
@@ -348,10 +344,13 @@ async def change_rows(session: AsyncSession, model: type[Base], where: Any, valu
     await connection.execute(update(table_of(model)).where(where).values(values), rows)
 
 
+TAKE_CHANGES = """
+INSERT INTO change_counter (id, last, floor) VALUES (1, ?, 0)
+ON CONFLICT (id) DO UPDATE SET last = change_counter.last + ? RETURNING last
+"""
+
+
 async def numbered(session: AsyncSession, rows: list[dict[str, Any]], name: str = "change_id") -> list[dict[str, Any]]:
     """The rows, each with the number of its change."""
-    table = table_of(ChangeCounter)
-    statement = upsert(session, table).values(id=1, last=len(rows), floor=0)
-    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"last": table.c.last + len(rows)})
-    last: int = (await session.execute(statement.returning(table.c.last))).scalar_one()
+    ((last,),) = await direct.fetch(session, TAKE_CHANGES, (len(rows), len(rows)))
     return [row | {name: number} for number, row in enumerate(rows, last - len(rows) + 1)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.contracts.config import ManualTradingMode
 from shared.store.engine import ExactDecimal
-from shared.store.outbox import log_metadata, upsert
+from shared.store.outbox import log_metadata, overwriting, upsert
 from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import registry
@@ -344,9 +344,9 @@ def _update(table: Table, key: str) -> Any:
 
 
 async def _put_numbers(session: AsyncSession, numbers: Mapping[str, int]) -> None:
-    for name, value in numbers.items():
-        statement = upsert(session, NUMBER).values(name=name, value=value)
-        await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+    rows = [{"name": name, "value": value} for name, value in numbers.items()]
+    if rows:
+        await session.execute(overwriting(session, NUMBER, ("name", "value")), rows)
 
 
 async def _all(session: AsyncSession, table: Table) -> list[dict[str, Any]]:

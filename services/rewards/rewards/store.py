@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from shared.contracts.config import RewardPolicy
 from shared.contracts.rewards import SharingRow, StandingRow
 from shared.money import EXACT
-from shared.store.outbox import upsert
+from shared.store.outbox import overwriting
 from sqlalchemy import Table, bindparam, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -101,10 +101,7 @@ async def put(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, A
     """Inserts rows, or replaces those that are there, by primary key."""
     if not rows:
         return
-    keys = [column.name for column in table.primary_key]
-    statement = upsert(session, table)
-    rest = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
-    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
+    await session.execute(overwriting(session, table, tuple(table.columns.keys())), list(rows))
 
 
 async def load(session: AsyncSession) -> Known:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from shared.contracts.stats import StatsRow
 from shared.contracts.trades import ClosedRow
 from shared.settings import Settings
-from shared.store.outbox import claim, upsert
+from shared.store.outbox import claim, overwriting, upsert
 from sqlalchemy import Table, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,11 +33,11 @@ async def put(session: AsyncSession, table: Table, rows: Sequence[dict[str, Any]
     """Inserts rows, or updates those that are there: with `sets(excluded)`, else with every column."""
     if not rows:
         return
-    statement = upsert(session, table)
-    keys = [column.name for column in table.primary_key]
-    new = statement.excluded
-    changed = sets(new) if sets else {name: new[name] for name in rows[0] if name not in keys}
-    statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    if sets is None:
+        statement = overwriting(session, table, tuple(rows[0]))
+    else:
+        statement = upsert(session, table)
+        statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sets(statement.excluded))
     for start in range(0, len(rows), CHUNK):
         await session.execute(statement, list(rows[start : start + CHUNK]))
 

@@ -5,6 +5,7 @@ from the moment a transaction takes a number until it ends.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, delete, func, insert, select, update
@@ -116,6 +117,22 @@ def log_metadata() -> MetaData:
 def upsert(session: AsyncSession, table: Table) -> Any:
     """`INSERT ... ON CONFLICT` in the session's dialect."""
     return (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def overwriting(session: AsyncSession, table: Table, names: tuple[str, ...], kept: tuple[str, ...] = ()) -> Any:
+    """An insert of rows with these columns over what is there, by primary key. Where a `kept` column comes empty, the old value stays."""
+    return _overwriting(session.get_bind().dialect.name, table, names, kept)
+
+
+@cache
+def _overwriting(dialect: str, table: Table, names: tuple[str, ...], kept: tuple[str, ...]) -> Any:
+    """Made once: to make it takes as long as to run it."""
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    keys = [column.name for column in table.primary_key]
+    fresh: dict[str, Any] = {name: statement.excluded[name] for name in names if name not in keys}
+    for name in kept:
+        fresh[name] = func.coalesce(func.nullif(statement.excluded[name], ""), table.c[name])
+    return statement.on_conflict_do_update(index_elements=keys, set_=fresh)
 
 
 async def claim(session: AsyncSession, name: str, value: str) -> str:
