@@ -1,17 +1,25 @@
 """SQLite in memory without threads: what survives when a simulated service stops, and the places where it may stop.
 
-SQLAlchemy's asynchronous SQLite dialect runs on connections that answer at once, in the calling thread: a run is the same each time, and
-fast. A statement, a commit and a roll-back are all the same as on a file; a stop before a commit leaves nothing behind, one after it all.
+SQLAlchemy's asynchronous SQLite dialect runs on connections that answer at once, in the calling thread, and without the greenlets that
+wait for others: a run is the same each time, and fast. A statement, a commit and a roll-back are all the same as on a file; a stop before
+a commit leaves nothing behind, one after it all.
 """
 
+import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
+import aiosqlite
 from shared.store.engine import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import engine as sqlalchemy_engine
+from sqlalchemy.ext.asyncio import result as sqlalchemy_result
+from sqlalchemy.ext.asyncio import session as sqlalchemy_session
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from tests.loopback import migrated
 
@@ -19,6 +27,7 @@ Seam = Callable[[str, str], None]
 """Called with a service and the name of a place where it may stop: raises when it does."""
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
+STATEMENTS_KEPT = 1000
 _present: dict[str, "Disk"] = {}
 
 
@@ -29,7 +38,8 @@ class Disk:
         self.service = service
         self.seam = seam
         self.commits = 0
-        self.raw = sqlite3.connect(":memory:", check_same_thread=False)
+        self.writing = False
+        self.raw = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=STATEMENTS_KEPT)
         self.raw.isolation_level = None
         self.raw.deserialize(image)
         self.raw.execute("PRAGMA foreign_keys=ON")
@@ -38,6 +48,26 @@ class Disk:
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """What a look from outside sees."""
         return self.raw.execute(statement, values).fetchall()
+
+    def begin_to_write(self, statement: str) -> None:
+        """The seam at a statement that writes."""
+        if statement.lstrip().startswith(WRITES):
+            self.seam(self.service, "statement")
+
+    def commit(self) -> None:
+        """Commits; its seams are those of a transaction that may have written."""
+        if not self.writing:
+            self.raw.commit()
+            return
+        self.seam(self.service, "before commit")
+        self.raw.commit()
+        self.writing = False
+        self.commits += 1
+        self.seam(self.service, "after commit")
+
+    def rollback(self) -> None:
+        self.writing = False
+        self.raw.rollback()
 
     def image(self) -> bytes:
         return self.raw.serialize()
@@ -56,105 +86,84 @@ def blank(service: str) -> bytes:
 @cache
 def engine(service: str) -> AsyncEngine:
     """The engine over whatever disk the service has now: statements are compiled once for all runs."""
+    made = create_engine("sqlite:///:memory:", creator=lambda: _Connection(service), poolclass=StaticPool)
+    with contextlib.suppress(StopIteration):  # the first connection is made under a lock of greenlets, which nobody holds
+        greenlet_spawn(lambda: made.sync_engine.connect().close()).send(None)
+    return made
 
-    async def connect() -> _Connection:
-        return _Connection(service)
 
-    return create_engine("sqlite:///:memory:", async_creator=connect, poolclass=StaticPool)
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """SQLAlchemy's asynchronous front calls its synchronous core straight away: nothing here ever waits for a database."""
+
+    async def call(function: Callable[..., Any], *arguments: Any, _require_await: bool = False, **options: Any) -> Any:
+        return function(*arguments, **options)
+
+    with contextlib.ExitStack() as patched:
+        for module in (sqlalchemy_engine, sqlalchemy_result, sqlalchemy_session):
+            patched.enter_context(patch.object(module, "greenlet_spawn", call))
+        yield
 
 
 class _Connection:
-    """What the dialect asks of an `aiosqlite.Connection`; to whatever disk the service has now."""
+    """A connection as SQLAlchemy's core uses it, to whatever disk the service has now."""
+
+    isolation_level = None
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._tx = _AtOnce()
-        self.writing = False
+        self._connection = _Driver(service)
+        """What `shared.store.direct` goes straight to."""
 
-    @property
-    def disk(self) -> Disk:
-        return _present[self._service]
-
-    @property
-    def _conn(self) -> sqlite3.Connection:
-        return self.disk.raw
-
-    _connection = _conn
-
-    async def create_function(self, *arguments: Any, **options: Any) -> None:
-        self._conn.create_function(*arguments, **options)
+    def create_function(self, *arguments: Any, **options: Any) -> None:
+        _present[self._service].raw.create_function(*arguments, **options)
 
     def cursor(self) -> "_Cursor":
-        return _Cursor(self, self._conn.cursor())
+        disk = _present[self._service]
+        cursor = disk.raw.cursor(_Cursor)
+        cursor.disk = disk
+        return cursor
 
-    async def commit(self) -> None:
-        if not self.writing:
-            self._conn.commit()
-            return
-        self.disk.seam(self._service, "before commit")
-        self._conn.commit()
-        self.writing = False
-        self.disk.commits += 1
-        self.disk.seam(self._service, "after commit")
+    def commit(self) -> None:
+        _present[self._service].commit()
 
-    async def rollback(self) -> None:
-        self.writing = False
-        self._conn.rollback()
+    def rollback(self) -> None:
+        _present[self._service].rollback()
 
-    async def close(self) -> None:
-        await self.rollback()
-
-    def stop(self) -> None:
-        self.writing = False
-        self._conn.rollback()
+    close = terminate = rollback
 
 
-class _AtOnce:
-    """The queue to the connection's thread, without the thread."""
+class _Driver(aiosqlite.Connection):
+    """The same as the driver's own connection, of which `shared.store.direct` asks two things."""
 
-    def put_nowait(self, item: tuple[Any, Callable[[], Any]]) -> None:
-        future, function = item
-        future.set_result(function())
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._connection = None
+
+    async def execute_fetchall(self, sql: str, parameters: Iterable[Any] | None = None) -> Any:
+        disk = _present[self._service]
+        disk.begin_to_write(sql)
+        return disk.raw.execute(sql, tuple(parameters or ())).fetchall()
+
+    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> Any:
+        disk = _present[self._service]
+        disk.begin_to_write(sql)
+        return disk.raw.executemany(sql, parameters)
 
 
-class _Cursor:
-    """What the dialect asks of an `aiosqlite.Cursor`."""
+class _Cursor(sqlite3.Cursor):
+    disk: Disk
 
-    def __init__(self, connection: _Connection, raw: sqlite3.Cursor) -> None:
-        self._connection = connection
-        self._raw = raw
-        self.arraysize = 1
-
-    async def __aenter__(self) -> "_Cursor":
-        return self
-
-    async def execute(self, statement: str, values: Sequence[Any] = ()) -> "_Cursor":
+    def execute(self, statement: str, values: Any = ()) -> "_Cursor":
         if statement.startswith("BEGIN"):
-            self._connection.writing = statement == "BEGIN IMMEDIATE"
-        elif statement.startswith(WRITES):
-            self._connection.disk.seam(self._connection.disk.service, "statement")
-        self._raw.execute(statement, values)
-        return self
+            self.disk.writing = statement == "BEGIN IMMEDIATE"
+        else:
+            self.disk.begin_to_write(statement)
+        return super().execute(statement, values)
 
-    async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> "_Cursor":
-        self._connection.disk.seam(self._connection.disk.service, "statement")
-        self._raw.executemany(statement, values)
-        return self
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> "_Cursor":
+        self.disk.begin_to_write(statement)
+        return super().executemany(statement, rows)
 
-    async def fetchall(self) -> list[Any]:
-        return self._raw.fetchall()
-
-    async def close(self) -> None:
-        self._raw.close()
-
-    @property
-    def description(self) -> Any:
-        return self._raw.description
-
-    @property
-    def rowcount(self) -> int:
-        return self._raw.rowcount
-
-    @property
-    def lastrowid(self) -> int | None:
-        return self._raw.lastrowid
+    async def _async_soft_close(self) -> None:
+        """Its rows were fetched when it was executed."""

@@ -36,7 +36,7 @@ from starlette.requests import Request
 from stats.settings import StatsSettings
 
 from tests.sim.clock import Monotonic, for_a_while
-from tests.sim.disk import Disk, Seam, engine
+from tests.sim.disk import Disk, Seam, at_once, engine
 from tests.sim.venue import Line, UnreliableVenue
 from tests.sim.wire import BreakingWire
 
@@ -139,7 +139,7 @@ class World:
         """Starts a service, or starts it again: all that it knew in memory is gone, and what it had not committed."""
         self.acting = service
         self.starts[service] += 1
-        self.disks[service].raw.rollback()
+        self.disks[service].rollback()
         writes = {topic: topic for topic in WRITES[service]}
         store = Store(engine(service), service, lambda: self.now + self.offsets[service], writes, serial=service != "api")
         await store.open()
@@ -251,7 +251,8 @@ def quiet() -> Iterator[None]:
     structlog.configure(processors=[_drop])
     broker.time = cast("Any", Monotonic)
     try:
-        yield
+        with at_once():
+            yield
     finally:
         structlog.configure(**before)
         broker.time = monotonic
