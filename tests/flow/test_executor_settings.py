@@ -17,10 +17,10 @@ from shared.contracts.config import (
     SubscriptionSaved,
 )
 from shared.contracts.event import Lost
-from shared.contracts.orders import CloseCopies, OpenCopies
+from shared.contracts.orders import OpenCopies
 from shared.contracts.stats import PriceRow, Prices
 
-from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, NOW, D, account, opened, subscription, symbol, world
+from tests.flow.executor_world import ANNA, BEN, MASTER, NOW, D, account, opened, subscription, symbol, world
 
 pytestmark = pytest.mark.anyio
 
@@ -343,16 +343,3 @@ async def test_symbol_map_setting(tmp_path: Path) -> None:
         assert sorted(event.symbol for event in await w.orders(OpenCopies)) == ["EURUSD", "EURUSD.e"]
         await w.reduce(11, 50, 50)
         assert (w.open_volume(ANNA), w.open_volume(BEN)) == (50, 500)
-
-
-@pytest.mark.parametrize(("policy", "closes"), [("report", 0), ("close", 1)])
-async def test_forbidden_trades_setting(tmp_path: Path, policy: str, closes: int) -> None:
-    async with world(tmp_path, forbidden_trades=policy) as w:
-        await w.ready()
-        await w.configured(FollowerSaved(follower=Follower(id=ANNA, login=ANNA, customer_id=1, manual_trading_mode=0, version=2)))
-        await w.told(opened(11, login=ANNA, now=w.now))
-        await w.told(opened(12, login=CARL, now=w.now))
-        sent = await w.orders(CloseCopies)
-        assert len(sent) == closes
-        if closes:
-            assert (sent[0].reason, sent[0].rows[0].order, sent[0].rows[0].volume) == ("MANUAL_TRADING_DISABLED", 11, 100)

@@ -1,6 +1,6 @@
 """What the venue answers about copies: fills, closes, changes and refusals; and what followers do with their copies themselves."""
 
-from shared.contracts.trades import REASON_SL, REASON_STOP_OUT, REASON_TP, ChangedRow, ClosedRow, OpenedRow, RejectedRow
+from shared.contracts.trades import REASON_CLIENT, REASON_SL, REASON_STOP_OUT, REASON_TP, ChangedRow, ClosedRow, OpenedRow, RejectedRow
 from shared.ids import CopyId, copy_client_id, parse_copy_client_id
 
 from executor import links
@@ -9,6 +9,7 @@ from executor.closing import MASTER_CLOSED, settle, share, withdrawn
 from executor.desk import Desk
 from executor.levels import PRICE_DRIFT, STOPS_DRIFT, wanted_stops
 from executor.links import CLOSE_LOST, CLOSE_REFUSED, FILLED, GONE, REFUSED, after
+from executor.manual import forbidden, undone
 from executor.master_side import approach
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord
@@ -79,6 +80,8 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
         link.follower_order, link.volume, link.price = row.order, row.initial, units(row.open_price)
     elif row.left >= link.volume_now and not own:
         return
+    if told_first and row.reason == REASON_CLIENT:
+        await forbidden(desk, row.login, row.order, "closed", copied=True)
     if told_first:
         desk.memory.follows.realised(link, units(row.profit) + units(row.commission) + units(row.swap))
     link.volume_now = min(row.left, link.volume_now) if link.volume_now else row.left
@@ -105,10 +108,13 @@ def _closed(desk: Desk, link: LinkRecord, row: ClosedRow, own: bool) -> None:
 
 
 async def changed(desk: Desk, out: Outgoing, link: LinkRecord, row: ChangedRow) -> None:
-    """A copy's stops were changed: by us (then they are as wanted), or by the follower, whose wish they are from now on."""
+    """A copy's stops were changed: by us (then they are as wanted), or by the follower, whose wish they are from now on, if it may."""
     link.sl, link.tp = units(row.sl), units(row.tp)
     copy = parse_copy_client_id(row.client_id)
-    if copy is None:
+    if copy is None and await undone(desk, row.login, row.order, "changed", copied=True):
+        if not link.protect_ms and link.phase == links.OPEN:
+            approach(desk, out, link)
+    elif copy is None:
         link.want_sl, link.want_tp = link.sl, link.tp
     elif copy.step == link.change_step:
         link.protect_ms = 0

@@ -2,10 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-import structlog
-from prometheus_client import Counter
-from shared.contracts.config import CopyMode, ManualTradingMode
-from shared.contracts.trades import REASON_COPY, ChangedRow, ClosedRow, OpenedRow, PositionsClosed
+from shared.contracts.config import CopyMode
+from shared.contracts.trades import REASON_CLIENT, REASON_COPY, ChangedRow, ClosedRow, OpenedRow, PositionsClosed
 from shared.ids import is_copy
 from shared.store.work import Work
 
@@ -15,6 +13,7 @@ from executor.closing import master_reduced
 from executor.columns import S
 from executor.desk import Desk
 from executor.fanout import fan_out
+from executor.manual import forbidden, undone
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord, PositionRecord
 
@@ -23,10 +22,6 @@ def copied(client_id: str, reason: str) -> bool:
     """Whether a trade was made by copying: such a trade is never copied on."""
     return reason == REASON_COPY or is_copy(client_id)
 
-
-log = structlog.get_logger()
-
-FORBIDDEN = Counter("lockstep_forbidden_trades", "Own trades of followers that may not trade by hand")
 
 OnFilled = Callable[[Desk, Outgoing, PositionRecord], Awaitable[None]]
 
@@ -63,7 +58,7 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
         margin_type=row.margin_type,
     )
     desk.changed_position(position)
-    if forbidden(desk, row) and desk.settings.forbidden_trades == "close":
+    if await undone(desk, row.login, row.order, "opened", copied=False):
         out.close_forbidden(row)
         return
     ahead = desk.settings.closed_meanwhile == "skip" and row.order in closed_ahead(work)
@@ -78,15 +73,6 @@ def closed_ahead(work: Work) -> frozenset[int]:
     return frozenset(row.order for rows in closed for row in rows)
 
 
-def forbidden(desk: Desk, row: OpenedRow) -> bool:
-    """Whether a follower may not trade by hand (`manual_trading_mode` 0), and did on a venue that let it."""
-    if desk.memory.accounts.get(row.login, "manual_mode") != ManualTradingMode.DISABLED:
-        return False
-    FORBIDDEN.inc()
-    log.warning("a follower's own trade that its manual_trading_mode forbids", login=row.login, order=row.order)
-    return True
-
-
 async def may_be_known(desk: Desk, row: OpenedRow) -> bool:
     """Order numbers of a venue grow: one above all that were seen is new, and needs no look into the store."""
     return row.order in desk.memory.positions or row.order <= await desk.highest_order()
@@ -97,6 +83,8 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     position = await desk.position(row.order)
     if position is None or row.left >= position.volume:
         return
+    if row.reason == REASON_CLIENT:
+        await forbidden(desk, row.login, row.order, "closed", copied=False)
     position.volume = row.left
     if row.left == 0:
         position.closed_ms = row.closed_ms
@@ -109,6 +97,7 @@ async def changed(desk: Desk, out: Outgoing, position: PositionRecord, row: Chan
     """A master has moved stop loss or take profit. An older version than the last one changes nothing."""
     if row.version <= position.version:
         return
+    await forbidden(desk, row.login, row.order, "changed", copied=False)
     position.version, position.sl, position.tp = row.version, units(row.sl), units(row.tp)
     desk.changed_position(position)
     for link in list((await desk.fan(row.order)).values()):

@@ -18,7 +18,7 @@ from shared.contracts.orders import (
     ReplaceRow,
     SyncAccounts,
 )
-from shared.contracts.trades import HeldRow, OpenedRow
+from shared.contracts.trades import HeldRow, OpenedRow, PendingRow
 from shared.ids import CopyId
 from shared.store.work import Work
 
@@ -96,6 +96,10 @@ class Outgoing:
         """Close a position that a follower may not have opened by hand: no copy, so subscription 0 and its own order are its id."""
         closing = CloseRow(0, row.login, row.order, row.volume, 0, 1)
         self._closes.setdefault((row.order, MANUAL), []).append(closing)
+
+    def cancel_forbidden(self, row: PendingRow) -> None:
+        """Cancel a pending order that a follower may not have placed by hand, under an id like that of `close_forbidden`."""
+        self._cancels.setdefault((row.order, MANUAL), []).append(CancelRow(0, row.login, row.order, 0, 1))
 
     def sync(self, logins: tuple[int, ...], request: str) -> None:
         """Ask what accounts hold."""

@@ -1,6 +1,6 @@
 """Pending orders: placed, changed, cancelled and filled with the master's; and what happens when only one side is filled."""
 
-from shared.contracts.trades import PendingGoneRow, PendingRow
+from shared.contracts.trades import REASON_CLIENT, PendingGoneRow, PendingRow
 from shared.ids import is_copy
 from shared.store.work import Work
 
@@ -14,6 +14,7 @@ from executor.distance import Levels
 from executor.fanout import fan_out, signal_of
 from executor.follower_side import link_of, symbol_of
 from executor.links import OPEN_SENT, after
+from executor.manual import forbidden, undone
 from executor.master_side import copied
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord, PositionRecord
@@ -54,6 +55,9 @@ async def placed(desk: Desk, work: Work, out: Outgoing, row: PendingRow, time: i
         margin_type=row.margin_type,
     )
     desk.changed_position(position)
+    if await undone(desk, row.login, row.order, "placed", copied=False):
+        out.cancel_forbidden(row)
+        return
     await fan_out(desk, work, position, new=True)
 
 
@@ -69,7 +73,9 @@ async def _confirmed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
     ours = link.follower_order == 0 or bool(link.sent_ms or link.protect_ms)
     link.follower_order = row.order
     link.price, link.sl, link.tp = units(row.price), units(row.sl), units(row.tp)
-    if not ours:
+    if not ours and await undone(desk, row.login, row.order, "changed", copied=True):
+        await approach(desk, out, link)
+    elif not ours:
         link.want_sl, link.want_tp = link.sl, link.tp
     else:
         if not link.close_reason:
@@ -113,6 +119,7 @@ async def changed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
     position = await desk.position(row.order)
     if position is None or position.kind == POSITION or row.version <= position.version:
         return
+    await forbidden(desk, row.login, row.order, "changed", copied=False)
     position.version, position.expires_ms = row.version, row.expires_ms
     position.price, position.limit_price = units(row.price), units(row.limit_price)
     position.sl, position.tp = units(row.sl), units(row.tp)
@@ -144,6 +151,8 @@ async def cancelled(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
     position = await desk.position(row.order)
     if position is None or position.kind == POSITION or position.volume == 0:
         return
+    if row.reason == REASON_CLIENT:
+        await forbidden(desk, row.login, row.order, "cancelled", copied=False)
     position.volume, position.closed_ms = 0, desk.now
     desk.changed_position(position)
     reason = MASTER_EXPIRED if row.reason == EXPIRED else MASTER_CANCELLED
@@ -163,6 +172,8 @@ async def _copy_gone(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
     if link.close_reason == MASTER_FILLED and link.target:
         await _open_instead(desk, out, link)
     else:
+        if not link.close_reason and row.reason == REASON_CLIENT:
+            await forbidden(desk, row.login, row.order, "cancelled", copied=True)
         own = EXPIRED if row.reason == EXPIRED else FOLLOWER_CANCELLED
         withdrawn(desk, link, link.close_reason or own)
     out.tell(link, await symbol_of(desk, link))

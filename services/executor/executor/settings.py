@@ -38,7 +38,9 @@ class ExecutorSettings(ShardedSettings):
     repair_volume: Literal["report", "close_excess"] = "close_excess"
     """A copy that is larger on the venue than it should be."""
     forbidden_trades: Literal["report", "close"] = "report"
-    """A follower's own position that its `manual_trading_mode` forbids, seen on a venue that does not enforce it."""
+    """What a follower did by hand that its `manual_trading_mode` forbids, seen on a venue that does not enforce it: `report` counts and
+    logs it; `close` also closes its own position, cancels its own pending order, and puts a copy's stops and price back. What it closed or
+    cancelled itself cannot be undone."""
     symbol_map: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per account group (`*` for all): the master's symbol -> the followers' symbol, as JSON."""
 

@@ -20,15 +20,12 @@ from executor.amounts import amount
 from executor.bulk import REASONS, Decisions, Table
 from executor.columns import Integers, Places
 from executor.decide import Decision, pending_kind
-from executor.encoded import encoded, table_rows
+from executor.encoded import Rows, encoded, rows_of
 from executor.links import STATES
 from executor.records import POSITION, PositionRecord
 from executor.terms import Policy, Rules, Signal, Standing
 
 LEVERAGE = Rules._fields.index("leverage")
-NUMBERED = ("link", "subscription", "follower_login", "volume")
-TOLD = ("state", "phase", "reason", "symbol", "side")
-"""What a decision says of a link, as a rule the same of all links of an entry."""
 
 
 class Sheet(NamedTuple):
@@ -70,32 +67,27 @@ def emit_links(work: Work, position: PositionRecord, sheet: Sheet, signal: Signa
     """The decisions, with what they were made from."""
     copied = links.OPENING if position.kind == POSITION else links.PENDING
     sides, symbols = (signal.side, opposite(signal.side)), [terms.symbol for terms in sheet.table.terms]
-    all_same: dict[str, Any] = {
+    same: dict[str, Any] = {
         "follower_order": 0,
         "volume_now": 0,
         "master_volume": position.volume,
         "master_volume_now": position.volume,
     }
-    all_same |= {"price": "0", "sl": "0", "tp": "0", "created_ms": work.now, "updated_ms": work.now}
+    same |= {"price": "0", "sl": "0", "tp": "0", "created_ms": work.now, "updated_ms": work.now}
     start = inputs.common(signal, sheet.table.terms, policy)
     fields = {"master_login": position.login, "master_order": position.order, "master_symbol": position.symbol}
     made, which = sheet.made, sheet.table.which
     kind = kinds(made.reason, made.reverse, which)
+    numbers = {"link": sheet.ids, "subscription": sheet.subscriptions, "follower_login": sheet.logins, "volume": made.volume}
     for places in entries(np.arange(len(sheet.ids))):
-        bodies, same, groups = [], dict(all_same), alike(kind, places)
+        groups, told = alike(kind, places), []
         for these in groups:
             code, reverse, terms = int(made.reason[these[0]]), int(made.reverse[these[0]]), int(which[these[0]])
             phase = links.SKIPPED if code else copied
-            told = (int(STATES[phase]), phase, REASONS[code], symbols[terms], sides[reverse])
-            columns: list[Integers | str] = [sheet.ids[these], sheet.subscriptions[these], sheet.logins[these], made.volume[these]]
-            if len(groups) == 1:
-                same |= zip(TOLD, told, strict=True)
-            else:
-                columns.append(to_json(told).decode()[1:-1])
-            bodies.append(table_rows(*columns))
-        structure = NUMBERED if len(groups) == 1 else NUMBERED + TOLD
+            state = {"state": int(STATES[phase]), "phase": phase, "reason": REASONS[code]}
+            told.append(state | {"symbol": symbols[terms], "side": sides[reverse]})
         text = _inputs(start, sheet, places, sides)
-        work.emit(links_topic.TOPIC, encoded(LinksChanged, bodies, len(places), structure, same, **fields, inputs=text))
+        work.emit(links_topic.TOPIC, encoded(LinksChanged, rows_of(groups, numbers, told), same, **fields, inputs=text))
 
 
 def _inputs(start: str, sheet: Sheet, places: Places, sides: tuple[str, str]) -> str:
@@ -115,11 +107,11 @@ def emit_orders(work: Work, position: PositionRecord, sheet: Sheet) -> None:
     own = kinds(made.reverse, made.sl, made.tp, made.worst)
     for (symbol, kind), chosen in _tables(position, sheet).items():
         for places in entries(chosen):
-            bodies = _order_rows(position, sheet, alike(own, places))
+            rows = _order_rows(position, sheet, places, alike(own, places))
             if market:
-                event = encoded(OpenCopies, bodies, len(places), **order, symbol=symbol, price=text(position.price))
+                event = encoded(OpenCopies, rows, **order, symbol=symbol, price=text(position.price))
             else:
-                event = encoded(PlaceCopies, bodies, len(places), **order, symbol=symbol, kind=kind, expires_ms=position.expires_ms)
+                event = encoded(PlaceCopies, rows, **order, symbol=symbol, kind=kind, expires_ms=position.expires_ms)
             work.emit(orders_topic.TOPIC, event)
 
 
@@ -133,26 +125,25 @@ def _tables(position: PositionRecord, sheet: Sheet) -> dict[tuple[str, str], Pla
     return {key: np.sort(np.concatenate(parts)) for key, parts in tables.items()}
 
 
-def _order_rows(position: PositionRecord, sheet: Sheet, groups: list[Places]) -> list[str]:
+def _order_rows(position: PositionRecord, sheet: Sheet, places: Places, groups: list[Places]) -> Rows:
     made, market = sheet.made, position.kind == POSITION
-    leverage = sheet.rules[LEVERAGE]
+    numbers = {"link": sheet.ids, "login": sheet.logins, "volume": made.volume, "subscription": sheet.subscriptions}
+    if (leverage := sheet.rules[LEVERAGE])[places].any():
+        numbers["leverage"] = leverage
     sides = (position.side, opposite(position.side))
-    bodies = []
+    told: list[dict[str, Any]] = []
     for these in groups:
         reverse, sl, tp, worst = (int(column[these[0]]) for column in (made.reverse, made.sl, made.tp, made.worst))
         room = sheet.table.terms[int(sheet.table.which[these[0]])].room  # those of a table trade the same symbol
+        side = sides[reverse]
         if market:
-            levels: tuple[int, ...] = distance.stops(sides[reverse], sl, tp, room)
+            levels = dict(zip(("sl", "tp"), distance.stops(side, sl, tp, room), strict=True)) | {"worst_price": worst}
         else:
             wanted = distance.Levels(position.price, position.limit_price, sl, tp)
-            levels = distance.resting(sides[reverse], pending_kind(position.kind, reverse), wanted, room)
-        stops = ",".join(f'"{text(level)}"' for level in levels)
-        columns = (sheet.ids[these], sheet.logins[these], f'"{sides[reverse]}"', made.volume[these], stops, sheet.subscriptions[these])
-        rest: list[Integers | str] = [f'"{text(worst)}"'] if market else []
-        if position.margin_type or leverage[these].any():
-            rest += [leverage[these], str(position.margin_type)]
-        bodies.append(table_rows(*columns, *rest))
-    return bodies
+            levels = distance.resting(side, pending_kind(position.kind, reverse), wanted, room)._asdict()
+        own = {"side": side} | {name: text(level) for name, level in levels.items()}
+        told.append(own | ({"margin_type": position.margin_type} if position.margin_type else {}))
+    return rows_of(groups, numbers, told)
 
 
 def stored_links(sheet: Sheet, side: str) -> str:
