@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from decimal import Decimal
 from fractions import Fraction
 from typing import get_args
 
@@ -12,7 +13,7 @@ from executor.amounts import UNIT
 from executor.bulk import CODE, REASONS, Table, decide_all
 from executor.columns import RULES, T_WIDTH, S
 from executor.decide import decide
-from executor.encoded import encoded
+from executor.encoded import encoded, rows_of
 from executor.exact import floor_ratio, wrapped
 from executor.reward_side import Unread
 from executor.terms import Policy, Rules, Signal, Standing, Terms
@@ -183,14 +184,32 @@ def test_codes_are_distinct() -> None:
     assert len(CODE) == len(REASONS)
 
 
-def test_an_encoded_table_is_read_as_the_event_that_it_stands_for() -> None:
-    row = OpenRow(1, 2001, "buy", 5, 0, 0, 7, 0)  # type: ignore[arg-type]
-    event = encoded(OpenCopies, ['[1,2001,"buy",5,"0","0",7,"0",0]'], 1, master_order=11, master_login=1000, symbol='a"b', price="1.1")
+@pytest.mark.parametrize("sides", [("buy", "buy"), ("buy", "sell")])
+def test_encoded_rows_are_read_as_the_event_that_they_stand_for(sides: tuple[str, str]) -> None:
+    """Of one group what is told of it stands once; of several in each row."""
+    ids = np.array([1, 2, 3])
+    numbers = {"link": ids, "login": ids + 2000, "volume": ids * 5, "subscription": ids + 6}
+    groups = [np.array([0, 1, 2])] if len(set(sides)) == 1 else [np.array([0, 2]), np.array([1])]
+    told = [{"side": side, "sl": "1.1", "tp": "0", "worst_price": "0"} for side in dict.fromkeys(sides)]
+    event = encoded(OpenCopies, rows_of(groups, numbers, told), master_order=11, master_login=1000, symbol='a"%d', price="1.1")
     stamped = event.model_copy(update={"id": "x", "time": 5, "correlation_id": "c", "causation_id": "d"})
-    read = orders.ORDER_EVENTS.validate_json(stamped.model_dump_json())
+    sent = json.loads(stamped.model_dump_json())
+    read = orders.ORDER_EVENTS.validate_python(sent)
     assert isinstance(read, OpenCopies)
-    assert (read.id, read.time, read.symbol, read.rows, stamped.weight()) == ("x", 5, 'a"b', (row,), 1)
-    assert set(json.loads(stamped.model_dump_json())) == set(OpenCopies.model_fields)
+    assert (read.id, read.time, read.symbol, stamped.weight()) == ("x", 5, 'a"%d', 3)
+    side_of = {1: sides[0], 2: sides[1], 3: sides[0]}
+    loss, none = Decimal("1.1"), Decimal(0)
+    expected = [OpenRow(n, 2000 + n, side_of[n], 5 * n, loss, none, n + 6, none) for n in (1, 2, 3)]  # type: ignore[arg-type]
+    assert sorted(read.rows) == expected
+    assert set(sent) - {"same"} == set(OpenCopies.model_fields)
+    assert ("same" in sent) == (len(groups) == 1)
+
+
+def test_a_text_of_percent_signs_stays_what_it_is() -> None:
+    groups, numbers = [np.array([0]), np.array([1])], {"link": np.array([1, 2])}
+    rows = rows_of(groups, numbers, [{"reason": "100 %d"}, {"reason": "%s"}])
+    assert json.loads(f"[{rows.body}]") == [[1, "100 %d"], [2, "%s"]]
+    assert rows.structure == ("link", "reason")
 
 
 def test_every_event_of_the_rewards_topic_is_read_or_known_to_be_left() -> None:
