@@ -1,6 +1,7 @@
 """Runs the rewards service."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -22,6 +23,9 @@ READS = (config.TOPIC, trades.TOPIC)
 CALM_TURNS = 3
 """Turns of the timer without a backlog after which the topics count as read to their end: a lag is looked at each second."""
 
+EXPECT_EVERY_S = 5.0
+"""How often the running periods' expected fees are reckoned in a backlog: money comes before what is only shown."""
+
 
 async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
     """The service's parts: two topics, one written topic, and the timer."""
@@ -30,7 +34,7 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
         await service.known(work)
 
     async def timer() -> None:
-        calm = 0
+        calm, expected_at = 0, 0.0
         while True:
             await asyncio.sleep(settings.timer_s)
             lag = bus.lag()
@@ -39,7 +43,9 @@ async def build(settings: RewardsSettings, store: Store, bus: Bus) -> Parts:
             caught_up = calm >= CALM_TURNS
             await _until_done(store, service.settle, "settlement")
             await _until_done(store, lambda work: service.bill(work, caught_up), "billing")  # noqa: B023  (awaited before it changes)
-            await _until_done(store, service.expect, "expected fees", once=not caught_up)  # money before what is only shown
+            if caught_up or time.monotonic() - expected_at >= EXPECT_EVERY_S:
+                await _until_done(store, service.expect, "expected fees", once=not caught_up)
+                expected_at = time.monotonic()
 
     return Parts(
         reads={config.TOPIC: Read(config.ConfigEvent, service.on_config), trades.TOPIC: Read(trades.TradeEvent, service.on_trades)},
