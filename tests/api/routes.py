@@ -92,5 +92,6 @@ async def answer_to(world: World, who: int | str | None, route: str) -> int:
 
 
 async def everything(world: World) -> list[Any]:
-    tables = ("master", "follower", "subscription", "reward_policy", "halt", "api_key", "audit", "log_outbox")
-    return [await world.rows(table) for table in tables]
+    """All that a write could leave behind."""
+    records = ("master", "follower", "subscription", "reward_policy", "halt", "api_key", "customer", "lead_config", "position_stop")
+    return [await world.rows(table) for table in (*records, "audit", "log_outbox")]

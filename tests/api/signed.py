@@ -31,6 +31,24 @@ LEAD_CONFIG: dict[str, Any] = {
     "symbolIds": ["BTC-SWAP-USDT", "ETH-SWAP-USDT"],
 }
 """A leader's."""
+FOLLOW_CONFIG: dict[str, Any] = {
+    "leaderUserId": MASTER_LOGIN,
+    "investAmount": "100",
+    "singlePlaceAmount": "10",
+    "dailyMaxInvestAmount": "0",
+    "leverage": "0",
+    "maxInvestRate": "1",
+    "stopProfitRate": "0",
+    "stopLossRate": "0",
+    "realInvestAmount": "100",
+    "followAmountMode": 0,
+    "stopLossDelay": 0,
+    "isolatedReservedAmount": "0",
+    "followMarginType": 0,
+    "followSymbolIds": "all",
+    "zeroSlippageSwitch": False,
+}
+"""A follower's, of a fixed amount."""
 
 
 class Client:

@@ -1,5 +1,6 @@
 """The leader's settings by the signed OpenAPI: every rule, levels, and what is refused because it could have no effect."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 from api import flow
 from shared.contracts.links import LinkState
 
+from tests.api.signed import FOLLOW_CONFIG, LEADER, SHARE, Client, client_of, following, leading, opens, trade
 from tests.api.signed import LEAD_CONFIG as CONFIG
-from tests.api.signed import LEADER, SHARE, Client, client_of, following, leading, opens, trade
 from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER, MASTER_LOGIN, World, open_world
 
@@ -67,27 +68,10 @@ async def test_the_leaders_settings(world: World) -> None:
     wanted = {"master_login": MASTER_LOGIN, "follower_login": 300001}
     for code, status in (("", 403), ("LEADER2025", 403), ("LEADER2026", 200)):
         assert (await world.call(EVE, "POST", "/copytrade/subscription", wanted | {"invite_code": code})).status_code == status
-    assert (await bob.refused("/config", FOLLOW | {"investAmount": "99"}))[0] == -1130
-    assert (await bob.put("/config", FOLLOW)).json()["code"] == 200
+    assert (await bob.refused("/config", FOLLOW_CONFIG | {"investAmount": "99"}))[0] == -1130
+    assert (await bob.put("/config", FOLLOW_CONFIG)).json()["code"] == 200
 
 
-FOLLOW = {
-    "leaderUserId": MASTER_LOGIN,
-    "investAmount": "100",
-    "singlePlaceAmount": "10",
-    "dailyMaxInvestAmount": "0",
-    "leverage": "0",
-    "maxInvestRate": "1",
-    "stopProfitRate": "0",
-    "stopLossRate": "0",
-    "realInvestAmount": "100",
-    "followAmountMode": 0,
-    "stopLossDelay": 0,
-    "isolatedReservedAmount": "0",
-    "followMarginType": 0,
-    "followSymbolIds": "all",
-    "zeroSlippageSwitch": False,
-}
 MANDATORY = tuple(CONFIG)
 
 
@@ -203,7 +187,7 @@ async def test_a_level_bounds_what_a_leader_may_ask_for(tmp_path_factory: pytest
         assert (await alice.put("/config", pilots | {"profitRate": "0.2", "isNeedInvite": 1})).json()["code"] == 200
         assert (await alice.refused("/config", pilots | {"profitRate": "0.12"}))[0] == -120073  # 20 % is too much for everybody
         assert (await alice.put("/config", pilots | {"profitRate": "0.12", "isNeedInvite": 1})).json()["code"] == 200
-        assert (await bob.refused("/config", FOLLOW | {"investAmount": "199", "singlePlaceAmount": "20"}))[0] == -1130
+        assert (await bob.refused("/config", FOLLOW_CONFIG | {"investAmount": "199", "singlePlaceAmount": "20"}))[0] == -1130
         assert (await level("captain")).status_code == 200
         assert (await alice.put("/config", CONFIG | {"profitRate": "0.15"})).json()["code"] == 200
         assert (await alice.refused("/config", CONFIG | {"profitRate": "0.16"}))[0] == -120072
@@ -217,7 +201,9 @@ async def test_a_level_bounds_what_a_leader_may_ask_for(tmp_path_factory: pytest
         assert [(await alice.data("GET", "/config"))[name] for name in least] == ["100", "10", "10"]
         assert (await level("")).status_code == 200
         assert (await alice.put("/config", CONFIG | {"profitRate": "0.3"})).json()["code"] == 200
-        assert [row["after"].count('"level":"') for row in await world.rows("audit WHERE noun = 'lead_config'")] == [1, 1, 1]
+        given = await world.rows("audit WHERE noun = 'lead_config' AND actor = 'SESSION_MANAGER:ops' ORDER BY id")
+        levels = [[json.loads(row[side])["level"] for side in ("before", "after")] for row in given]
+        assert levels == [["", "pilot"], ["pilot", "captain"], ["captain", ""]]
 
 
 async def test_settings_of_the_shares_and_words(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -233,13 +219,13 @@ async def test_settings_of_the_shares_and_words(tmp_path_factory: pytest.TempPat
 async def test_writes_have_a_limit_of_their_own_and_may_need_a_list_of_addresses(tmp_path_factory: pytest.TempPathFactory) -> None:
     async with open_world(tmp_path_factory.mktemp("writes"), openapi_write_rate_limit="2/minute", openapi_require_ip_list=True) as world:
         bob = await following(world)
-        answers = [await bob.put("/config", FOLLOW) for _ in range(3)]
+        answers = [await bob.put("/config", FOLLOW_CONFIG) for _ in range(3)]
         assert [answer.json()["code"] for answer in answers] == [-1023, -1023, -1015]
         assert (answers[2].status_code, int(answers[2].headers["Retry-After"]) > 0) == (429, True)
         assert await bob.code("GET", "/leaders") == 200
         listed = await client_of(world, ips="127.0.0.1")
         await trade(world)
         await world.told(flow.on_links, links(link(1, LinkState.CLOSED, "closed")))
-        assert (await listed.put("/config", FOLLOW)).json()["code"] == 200
+        assert (await listed.put("/config", FOLLOW_CONFIG)).json()["code"] == 200
         odd = Client(world, "-" * 64, bob.secret)
         assert (await odd.send("GET", "/leaders")).json()["code"] == -2014

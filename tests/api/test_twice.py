@@ -1,10 +1,9 @@
-"""The same request twice (L6): one effect, the same answer; on each write of the client and the manager door."""
+"""The same request twice (L6): one effect, the same answer, a refusal too. Of each write of every door: `test_writes.py`."""
 
 import asyncio
 
 import pytest
 
-from tests.api.routes import BODIES, OWNED, bobs, client_routes, everything
 from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, SUBSCRIPTION, World
 
 pytestmark = pytest.mark.anyio
@@ -32,34 +31,6 @@ async def test_l6_the_same_request_twice_is_done_once(world: World) -> None:
             "/copytrade/follower", json={}, headers={**world.customer(ALICE), "Idempotency-Key": key.encode("latin-1")}
         )  # type: ignore[dict-item]
         assert bad.json()["error"] == "INVALID_DATA"
-
-
-WRITES = sorted(route for route in OWNED if not route.startswith("GET") and not route.endswith("preview"))
-
-
-async def test_l6_every_write_takes_a_key(world: World) -> None:
-    assert set(WRITES) == {
-        route
-        for route in client_routes(world)
-        if not route.startswith("GET") and not route.endswith(("search", "preview", "login", "{command}"))
-    }
-
-
-@pytest.mark.parametrize("route", WRITES)
-async def test_l6_every_write_is_done_once(world: World, route: str) -> None:
-    """The same answer again, whatever it was, and nothing written by it; another body under the same key is refused."""
-    await bobs(world)
-    method, path = route.replace("{id}", "1").split()
-    header = {"Idempotency-Key": "key"}
-    first = await world.call(BOB, method, path, BODIES.get(route), headers=header)
-    before = await everything(world)
-    again = await world.call(BOB, method, path, BODIES.get(route), headers=header)
-    assert (again.status_code, again.json()) == (first.status_code, first.json())
-    other = await world.call(BOB, method, path, BODIES.get(route, {}) | {"close_policy": "detach"}, headers=header)
-    assert (other.status_code, other.json()["error"]) in {(422, "IDEMPOTENCY_KEY_REUSED"), (400, "INVALID_DATA")}
-    if method == "DELETE":
-        assert other.status_code == 422
-    assert await everything(world) == before
 
 
 async def test_l6_fifty_at_once_have_one_effect(world: World) -> None:

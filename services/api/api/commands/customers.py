@@ -76,8 +76,10 @@ async def update(change: Change, body: CustomerUpdate) -> Json:
     customer.updated_ms = change.work.now
     if body.password is not None or body.enabled == 0:
         customer.sessions_from_s = change.work.now // 1000 + 1
-    change.record("update", customer, before, as_object(customer, FIELDS), customer.id)
-    return as_object(customer, FIELDS)
+    seen = as_object(customer, FIELDS)
+    told = seen | {"password": "changed"} if body.password is not None else seen
+    change.record("update", customer, before, told, customer.id)
+    return seen
 
 
 async def _email_free(change: Change, email: str) -> None:

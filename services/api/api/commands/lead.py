@@ -16,6 +16,7 @@ from api.views import MASTER as FIELDS
 from api.views import Json, as_object
 
 LEAD = ("lead_symbols", "lead_margin_type", "unlead_from_ms", "unlead_to_ms")
+SEEN = (*FIELDS, *LEAD)
 ASKS = ("invest_min", "place_min", "rate_invest_min", "un_lead_type", "invite_code", "level")
 NETTING: dict[int, Literal["daily", "weekly"]] = {1: "daily", 7: "weekly"}
 """A profit share's netting by `profitPeriod`."""
@@ -53,22 +54,21 @@ async def set_level(change: Change, master_id: int, level: str) -> Json:
 
 async def configure(change: Change, master: Master, policy: RewardPolicy | None, wanted: Wanted) -> Json:
     """Makes the settings the master's. Raises Refused as `policies.update` does."""
-    before = _view(master, await change.session.get(LeadConfig, master.id))
+    before, known = as_object(master, SEEN), await change.session.get(LeadConfig, master.id)
+    asked = as_object(known, ASKS) if known else None
     for name in ("visibility", "show_trade_history", *LEAD):
         setattr(master, name, getattr(wanted, name))
     kept = await change.session.merge(wanted.asks)
     change.touch(master)
     change.tell(MasterSaved(master=store.master_state(master)))
-    change.record("update", master, before, _view(master, kept), master.id)
+    change.record("update", master, before, as_object(master, SEEN), master.id)
+    if asked != as_object(kept, ASKS):
+        change.record("update" if asked else "create", kept, asked, as_object(kept, ASKS), master.id)
     if policy is not None and policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
         percent, netting = EXACT.multiply(wanted.profit_rate, Decimal(100)), NETTING[wanted.profit_period]
         if (policy.fee_percent, policy.netting) != (percent, netting):
             await policies.update(change, policy, _body(policy, percent, netting))
     return {}
-
-
-def _view(master: Master, asks: LeadConfig | None) -> Json:
-    return as_object(master, (*FIELDS, *LEAD)) | (as_object(asks, ASKS) if asks else {})
 
 
 def _body(policy: RewardPolicy, percent: Decimal, netting: Literal["daily", "weekly"]) -> RewardPolicyBody:

@@ -12,7 +12,7 @@ from api.errors import Refused, refuse
 from api.read_models import TradeLink
 from api.store import Master
 from api.views import MASTER as FIELDS
-from api.views import Json, as_object, master_view
+from api.views import Json, as_object, master_view, policy_view
 
 
 async def create(change: Change, body: MasterCreate) -> Json:
@@ -71,6 +71,7 @@ async def delete(change: Change, master_id: int, close_policy: ClosePolicy | Non
     rewards = await store.policy_of(change.session, master.id)
     if rewards is not None:
         change.tell(PolicyDeleted(policy=store.policy_state(rewards)))
+        change.record("delete", rewards, policy_view(rewards), None, rewards.id)
         await change.session.delete(rewards)
     change.record("delete", master, master_view(master, rewards), None, master.id)
     await change.session.delete(master)

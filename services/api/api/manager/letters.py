@@ -88,9 +88,12 @@ async def _asked(context: Context, actor: Actor, data: LetterKey, action: Action
                 await context.letters.ask(data.service, data.id, action)
             except ConnectionError as fault:
                 raise Refused("UNAVAILABLE", str(fault)) from fault
-        before = json.dumps({"service": data.service, "stream": letter.stream, "number": letter.number, "reason": letter.reason})
-        actor_name, now = str(change.actor), change.work.now
-        change.session.add(Audit(created_ms=now, actor=actor_name, action=action, noun="dead_letter", record_id=data.id, before=before))
+        before = {"service": data.service, "stream": letter.stream, "number": letter.number, "reason": letter.reason}
+        now = change.work.now
+        after = json.dumps(before | {"retry_requested": now // 1000}) if action == "retry" else ""
+        row = Audit(created_ms=now, actor=str(change.actor), action=action, noun="dead_letter", record_id=data.id)
+        row.before, row.after = json.dumps(before), after
+        change.session.add(row)
         return {"data": "OK"}
 
     return await context.write(actor, do, asked)
