@@ -1,9 +1,11 @@
 """Events: the read models of what the other services tell, and the configuration told again as a snapshot."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 
 from shared.bus.reader import Received
@@ -39,10 +41,11 @@ async def on_links(batch: Received[LinksChanged], work: Work) -> None:
             digest = blake2b(event.inputs.encode(), digest_size=16).hexdigest()
             decisions[digest] = event.inputs
         for row in event.rows:
-            values = _kept(TradeLink, row._asdict(), id="link", subscription_id="subscription")
+            values = _kept(TradeLink, row, id="link", subscription_id="subscription")
             before = found.get(row.link, {"inputs": "", "decision": ""})
-            made = {"inputs": row.inputs or before["inputs"], "decision": digest or before["decision"]}
-            found[row.link] = values | {"master_login": event.master_login, "master_order": event.master_order} | made
+            values["master_login"], values["master_order"] = event.master_login, event.master_order
+            values["inputs"], values["decision"] = row.inputs or before["inputs"], digest or before["decision"]
+            found[row.link] = values
     await read_models.keep_decisions(work.session, decisions)
     await read_models.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty=("inputs", "decision"))
 
@@ -53,9 +56,9 @@ async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
     sharing: dict[int, dict[str, Any]] = {}
     for event in batch.events:
         if isinstance(event, AccrualsChanged):
-            accruals |= {row.id: _kept(Accrual, row._asdict()) | {"base_exact": row.base_amount} for row in event.rows}
+            accruals |= {row.id: _kept(Accrual, row) | {"base_exact": row.base_amount} for row in event.rows}
         elif isinstance(event, SharingChanged):
-            sharing |= {row.subscription: _kept(Sharing, row._asdict()) for row in event.rows}
+            sharing |= {row.subscription: _kept(Sharing, row) for row in event.rows}
         elif isinstance(event, StandingsChanged):
             standings = [{"its_id": row.subscription, "new": row.standing} for row in event.rows]
             its_id = col(Subscription.id) == bindparam("its_id")
@@ -69,7 +72,7 @@ async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
     for event in batch.events:
         for row in event.rows:
             history = json.dumps([number(value) for value in row.pnl_history], separators=(",", ":"))
-            found[row.login, row.period] = _kept(MasterStats, row._asdict()) | {"pnl_history": history} | _figures(row.details)
+            found[row.login, row.period] = _kept(MasterStats, row) | {"pnl_history": history} | _figures(row.details)
     await read_models.save_rows(work.session, MasterStats, list(found.values()))
 
 
@@ -85,13 +88,13 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
     for event in batch.events:
         match event:
             case trades.AccountsOpened() | trades.AccountsChanged():
-                rows = {row.login: _kept(Account, row._asdict(), group_name="group") | {"updated_ms": event.time} for row in event.rows}
+                rows = {row.login: _kept(Account, row, group_name="group") | {"updated_ms": event.time} for row in event.rows}
                 await read_models.save_rows(work.session, Account, list(rows.values()))
             case trades.SymbolsChanged():
-                symbols = {row.symbol: _kept(Symbol, row._asdict()) for row in event.rows}
+                symbols = {row.symbol: _kept(Symbol, row) for row in event.rows}
                 await read_models.save_rows(work.session, Symbol, list(symbols.values()))
             case trades.PositionsOpened():
-                opened = {row.order: _kept(Position, row._asdict()) | {"initial": row.volume} for row in event.rows}
+                opened = {row.order: _kept(Position, row) | {"initial": row.volume} for row in event.rows}
                 await _opened(work, opened)
             case trades.PositionsChanged():
                 stops = [{"its_order": row.order, "new_sl": _scaled(row.sl), "new_tp": _scaled(row.tp)} for row in event.rows]
@@ -114,7 +117,7 @@ async def _opened(work: Work, opened: dict[int, dict[str, Any]]) -> None:
 
 
 async def _closed(work: Work, rows: Iterable[trades.ClosedRow]) -> None:
-    deals = {row.deal: _kept(Deal, row._asdict(), position="order") for row in rows}
+    deals = {row.deal: _kept(Deal, row, position="order") for row in rows}
     await read_models.save_rows(work.session, Deal, list(deals.values()))
     left = [{"its_order": row.order, "now": row.left} for row in rows if row.left]
     await read_models.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
@@ -129,7 +132,7 @@ async def _gone(work: Work, rows: list[dict[str, Any]]) -> None:
 
 async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
     """All that an account holds: what is not among them is gone."""
-    held = {row.order: _kept(Position, row._asdict()) | {"login": event.login} for row in event.rows}
+    held = {row.order: _kept(Position, row) | {"login": event.login} for row in event.rows}
     if event.first:
         known = select(col(Position.order), col(Position.symbol)).where(col(Position.login) == event.login)
         found = (await work.session.execute(known)).all()
@@ -160,13 +163,20 @@ async def snapshot(work: Work) -> None:
         work.emit(config.TOPIC, config.HaltSaved(halt=store.halt_state(halt)))
 
 
-def _kept(model: type[Base], values: dict[str, Any], **renamed: str) -> dict[str, Any]:
-    """A row as the read model keeps it: the fields that it has columns for, some under another name, amounts to 8 places. Contracts grow
-    by fields, which are nothing to a read model that does not show them."""
-    columns = table_of(model).c
-    for new, old in renamed.items():
-        values[new] = values.pop(old)
-    return {name: _scaled(value) if isinstance(value, Decimal) else value for name, value in values.items() if name in columns}
+def _kept(model: type[Base], row: Any, **renamed: str) -> dict[str, Any]:
+    """A row as the read model keeps it: the fields that it has columns for, some under another name. Contracts grow by fields, which are
+    nothing to a read model that does not show them."""
+    kind: Any = type(row)
+    names, values = _columns(model, kind, tuple(renamed.items()))
+    return dict(zip(names, values(row), strict=True))
+
+
+@cache
+def _columns(model: type[Base], kind: Any, renamed: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """The columns that a kind of row has values for, and what takes these out of it."""
+    fields = {name: name for name in kind._fields if name not in dict(renamed).values()} | dict(renamed)
+    known = {column: kind._fields.index(field) for column, field in fields.items() if column in table_of(model).c}
+    return tuple(known), itemgetter(*known.values())
 
 
 def _scaled(value: Decimal) -> Decimal:
