@@ -172,7 +172,7 @@ def _kept(model: type[Base], row: Any, **renamed: str) -> dict[str, Any]:
 
 
 @cache
-def _columns(model: type[Base], kind: Any, renamed: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+def _columns(model: type[Base], kind: Any, renamed: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
     """The columns that a kind of row has values for, and what takes these out of it."""
     fields = {name: name for name in kind._fields if name not in dict(renamed).values()} | dict(renamed)
     known = {column: kind._fields.index(field) for column, field in fields.items() if column in table_of(model).c}
