@@ -50,9 +50,14 @@ def of_plain(decided: Sequence[tuple[Rules, Standing, Decision]]) -> tuple[Value
     )
 
 
-def of_table(names: Sequence[str], columns: Integers) -> Values:
-    """The columns of many decisions: `columns` has a row for each name."""
-    same = (columns == columns[:, :1]).all(axis=1).tolist()
+def alike(columns: Integers) -> list[bool]:
+    """Of each column (a row here) whether all its values are the same."""
+    same: list[bool] = (columns == columns[:, :1]).all(axis=1).tolist()
+    return same
+
+
+def of_table(names: Sequence[str], columns: Integers, same: Sequence[bool]) -> Values:
+    """The columns of many decisions: `columns` has a row for each name; what is the same in all of them is told as one value."""
     return {name: int(columns[n, 0]) if same[n] else columns[n] for n, name in enumerate(names)}
 
 

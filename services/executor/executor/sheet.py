@@ -74,7 +74,7 @@ def emit_links(work: Work, position: PositionRecord, sheet: Sheet, signal: Signa
         "master_volume_now": position.volume,
     }
     same |= {"price": "0", "sl": "0", "tp": "0", "created_ms": work.now, "updated_ms": work.now}
-    start = inputs.common(signal, sheet.table.terms, policy)
+    made_from = _Inputs(inputs.common(signal, sheet.table.terms, policy), sheet, sides)
     fields = {"master_login": position.login, "master_order": position.order, "master_symbol": position.symbol}
     made, which = sheet.made, sheet.table.which
     kind = kinds(made.reason, made.reverse, which)
@@ -86,18 +86,28 @@ def emit_links(work: Work, position: PositionRecord, sheet: Sheet, signal: Signa
             phase = links.SKIPPED if code else copied
             state = {"state": int(STATES[phase]), "phase": phase, "reason": REASONS[code]}
             told.append(state | {"symbol": symbols[terms], "side": sides[reverse]})
-        text = _inputs(start, sheet, places, sides)
-        work.emit(links_topic.TOPIC, encoded(LinksChanged, rows_of(groups, numbers, told), same, **fields, inputs=text))
+        rows = rows_of(groups, numbers, told)
+        work.emit(links_topic.TOPIC, encoded(LinksChanged, rows, same, **fields, inputs=made_from.of(places)))
 
 
-def _inputs(start: str, sheet: Sheet, places: Places, sides: tuple[str, str]) -> str:
-    part = slice(int(places[0]), int(places[-1]) + 1)
-    made = Decisions(*(column[part] for column in sheet.made))
-    result: inputs.Values = {"reason": inputs.of_texts(REASONS, made.reason), "side": inputs.of_texts(sides, made.reverse)}
-    result |= inputs.of_table(Decision._fields[2:], np.stack(made[2:]))
-    which = inputs.of_table(("which",), sheet.table.which[None, part])["which"]
-    rules, standing = inputs.of_table(Rules._fields, sheet.rules[:, part]), inputs.of_table(Standing._fields, sheet.standing[:, part])
-    return inputs.recorded(start, which, rules, standing, result)
+class _Inputs:
+    """What the decisions were made from, entry by entry; what all of them have in common is found out once."""
+
+    def __init__(self, start: str, sheet: Sheet, sides: tuple[str, str]) -> None:
+        self._start, self._sheet, self._sides = start, sheet, sides
+        self._which, self._rules, self._standing = (inputs.alike(one) for one in (sheet.table.which[None], sheet.rules, sheet.standing))
+
+    def of(self, places: Places) -> str:
+        """Those of an entry, whose places follow one another."""
+        sheet, part = self._sheet, slice(int(places[0]), int(places[-1]) + 1)
+        made = Decisions(*(column[part] for column in sheet.made))
+        result: inputs.Values = {"reason": inputs.of_texts(REASONS, made.reason), "side": inputs.of_texts(self._sides, made.reverse)}
+        sized = np.stack(made[2:])
+        result |= inputs.of_table(Decision._fields[2:], sized, inputs.alike(sized))
+        which = inputs.of_table(("which",), sheet.table.which[None, part], self._which)["which"]
+        rules = inputs.of_table(Rules._fields, sheet.rules[:, part], self._rules)
+        standing = inputs.of_table(Standing._fields, sheet.standing[:, part], self._standing)
+        return inputs.recorded(self._start, which, rules, standing, result)
 
 
 def emit_orders(work: Work, position: PositionRecord, sheet: Sheet) -> None:
@@ -150,13 +160,14 @@ def stored_links(sheet: Sheet, side: str) -> str:
     """What differs between the links of the fan-out, as `fanouts.py` stores it."""
     made = sheet.made
     symbols = [terms.symbol for terms in sheet.table.terms]
+    sized = np.stack((made.volume, made.sl, made.tp, made.worst))
     columns: inputs.Values = {"subscription": sheet.subscriptions, "follower_login": sheet.logins}
     columns |= {
         "symbol": inputs.of_texts(symbols, sheet.table.which),
         "side": inputs.of_texts((side, opposite(side)), made.reverse),
         "reason": inputs.of_texts(REASONS, made.reason),
     }
-    columns |= inputs.of_table(("volume", "want_sl", "want_tp", "worst"), np.stack((made.volume, made.sl, made.tp, made.worst)))
+    columns |= inputs.of_table(("volume", "want_sl", "want_tp", "worst"), sized, inputs.alike(sized))
     return orjson.dumps(columns, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
