@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-RUNS = ("bench_executor", "bench_stats", "bench_api", "bench_rewards")
+RUNS = ("bench_executor", "bench_loop", "bench_stats", "bench_api", "bench_rewards")
 
 HEAD = """# Benchmarks
 

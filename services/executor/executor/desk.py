@@ -16,7 +16,7 @@ from shared.store.work import Work
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from executor import fanouts, loading, queries, store
-from executor.columns import A, Accounts, Columns, Integers, S
+from executor.columns import Accounts, Columns, Integers, S
 from executor.fanouts import Chosen, Flight
 from executor.follows import Follows
 from executor.limits import hold
@@ -362,7 +362,7 @@ class Desk:
         await store.write_rows(session, FanOut, [fanouts.row_of(row) for row in pending.fan_outs])
         await self._write_links(list(pending.links.values()))
         await store.write_rows(session, Position, [position_row(position) for position in pending.positions.values()], replace=True)
-        await store.write_rows(session, Account, [self._account_row(login) for login in sorted(pending.accounts)], replace=True)
+        await store.write_rows(session, Account, loading.account_rows(self.memory.accounts, sorted(pending.accounts)), replace=True)
         market = self.memory.market.symbols
         await store.write_rows(session, Symbol, [_fields(market[name]) for name in sorted(pending.symbols)], replace=True)
         await store.write_rows(session, Guard, [_fields(guard) for guard in pending.guards.values()], replace=True)
@@ -385,12 +385,6 @@ class Desk:
         for flight in [flight for flight in flights if not flight.alone.any()]:
             flights.remove(flight)
             await fanouts.all_landed(self.session, flight.first_link)
-
-    def _account_row(self, login: int) -> tuple[Any, ...]:
-        accounts = self.memory.accounts
-        row = accounts.grid.data[accounts.place[login]].tolist()
-        names = ("demo", "leverage", "balance", "credit", "equity", "free_margin", "positions", "reward_credit", "updated_ms")
-        return (login, accounts.group(login), accounts.currency(login), *(row[A[name]] for name in names))
 
 
 def _fields(facts: SymbolFacts | GuardFacts) -> tuple[Any, ...]:

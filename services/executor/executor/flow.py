@@ -54,6 +54,11 @@ from executor.outgoing import Outgoing
 from executor.reward_side import RewardEvent
 from executor.store import Link, read_in
 
+TOLD = (
+    *("known", "group", "currency", "demo", "leverage", "balance"),
+    *("credit", "equity", "free_margin", "positions", "updated_ms"),
+)
+"""What the venue tells of an account, as the columns have it."""
 PendingEvent = PendingPlaced | PendingChanged | PendingCancelled | PendingFilled
 StateEvent = AccountsOpened | AccountsChanged | SymbolsChanged | BalancesChanged | BalancesRefused
 
@@ -161,25 +166,20 @@ class Flow:
     async def _accounts(self, rows: tuple[AccountRow, ...], out: Outgoing, now: int) -> None:
         accounts = await self.desk.accounts(row.login for row in rows)
         guards_of = self.desk.memory.guards
-        for row in rows:
-            before = accounts.own_equity(row.login) if row.login in guards_of else 0
-            accounts.set(
-                row.login,
-                known=1,
-                group=accounts.groups.number(row.group),
-                currency=accounts.currencies.number(row.currency),
-                demo=int(row.mode == "DEMO"),
-                leverage=row.leverage,
-                balance=units(row.balance),
-                credit=units(row.credit),
-                equity=units(row.equity),
-                free_margin=units(row.free_margin),
-                positions=row.positions,
-                updated_ms=now,
+        before = {row.login: accounts.own_equity(row.login) for row in rows if row.login in guards_of}
+        group, currency = accounts.groups.number, accounts.currencies.number
+        figures = [
+            (
+                *(1, group(row.group), currency(row.currency), int(row.mode == "DEMO"), row.leverage, units(row.balance)),
+                *(units(row.credit), units(row.equity), units(row.free_margin), row.positions, now),
             )
+            for row in rows
+        ]
+        accounts.put([row.login for row in rows], TOLD, figures)
+        for row in rows:
             self.desk.changed_account(row.login)
-            if row.login in guards_of:
-                await guards.watch(self.desk, out, row.login, before, accounts.own_equity(row.login))
+        for login, equity in before.items():
+            await guards.watch(self.desk, out, login, equity, accounts.own_equity(login))
 
     async def _balances(self, rows: tuple[BalanceRow, ...], out: Outgoing, now: int) -> None:
         """Reward credits are kept apart: they are no performance, and are not sized on. A withdrawal takes from them first."""

@@ -7,7 +7,7 @@ import numpy as np
 from shared.store import direct
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from executor.columns import RULES, Accounts, Integers, S
+from executor.columns import RULES, A, Accounts, Integers, S
 from executor.store import IN_LIMIT, Account, Follower, Subscription, columns_of, table
 
 NUMBERS = (
@@ -53,6 +53,17 @@ async def accounts(session: AsyncSession, into: Accounts, logins: Sequence[int])
     settings = ("login", "enabled", "manual_trading_mode", "max_master_count")
     followers = [row for row in await _by_login(session, Follower.__tablename__, (*settings, "deleted"), logins) if not row[-1]]
     into.put([row[0] for row in followers], ("enabled", "manual_mode", "max_masters"), [row[1:-1] for row in followers])
+
+
+def account_rows(known: Accounts, logins: Sequence[int]) -> list[Row]:
+    """Accounts as their table has them."""
+    if not logins:
+        return []
+    columns = [A[name] for name in ("group", "currency", *FIGURES)]
+    figures = known.grid.data[np.array([known.place[login] for login in logins])[:, None], columns].tolist()
+    groups, currencies = known.groups.all, known.currencies.all
+    own = zip(logins, figures, strict=True)
+    return [(login, groups[group], currencies[currency], *rest) for login, (group, currency, *rest) in own]
 
 
 async def _by_login(session: AsyncSession, name: str, wanted: Sequence[str], logins: Sequence[int]) -> list[Row]:

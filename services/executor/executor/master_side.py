@@ -140,7 +140,7 @@ def approach(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
     Nothing of ours may be on its way for them.
     """
     held = (link.sl, link.tp)
-    if held == levels.wanted_stops(desk, link):
+    if held == (link.want_sl, link.want_tp) or held == levels.wanted_stops(desk, link):
         link.protect_ms = 0
         if link.reason == levels.STOPS_DRIFT:
             link.reason = ""

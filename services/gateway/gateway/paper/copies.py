@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from shared.contracts.event import TableEvent
@@ -90,7 +91,9 @@ def keys(table: CopyTable) -> Iterable[str]:
 def _actions(book: Book, table: CopyTable) -> Callable[[Any, str], Done | Refused]:
     match table:
         case OpenCopies():
-            return lambda row, key: _open(book, table, row, key)
+            # most followers of a master are sent the same stops
+            grid = lru_cache(maxsize=64)(lambda sl, tp: _on_grid(book, table.symbol, sl, tp))
+            return lambda row, key: _open(book, table, row, key, grid)
         case CloseCopies():
             return lambda row, key: _close(book, table, row, key)
         case ProtectCopies():
@@ -103,7 +106,9 @@ def _actions(book: Book, table: CopyTable) -> Callable[[Any, str], Done | Refuse
             return lambda row, key: _cancel(book, table, row, key)
 
 
-def _open(book: Book, table: OpenCopies, row: OpenRow, key: str) -> Done | Refused:
+def _open(
+    book: Book, table: OpenCopies, row: OpenRow, key: str, grid: Callable[[Decimal, Decimal], list[Decimal] | Refused]
+) -> Done | Refused:
     account = book.account(row.login)
     if isinstance(account, Refused):
         return account
@@ -112,7 +117,7 @@ def _open(book: Book, table: OpenCopies, row: OpenRow, key: str) -> Done | Refus
         return fault
     if not 0 <= row.leverage <= LEVERAGE_MAX:
         return Refused(decide.INVALID_DATA, f"a leverage is 1 to {LEVERAGE_MAX}")
-    levels = _on_grid(book, table.symbol, row.sl, row.tp)
+    levels = grid(row.sl, row.tp)
     if isinstance(levels, Refused):
         return levels
     want = Opening(
