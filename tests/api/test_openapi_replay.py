@@ -24,7 +24,7 @@ from tests.loopback import quick
 
 pytestmark = pytest.mark.anyio
 
-REQUESTS = int(os.environ.get("S3_REQUESTS", "200"))
+REQUESTS = int(os.environ.get("S3_REQUESTS", "100"))
 WINDOW_MS = 5000
 FLIPS = (1, 16)
 
