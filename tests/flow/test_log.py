@@ -281,18 +281,24 @@ async def test_a_writers_own_malformed_entry_is_kept_and_passed(world: LogWorld)
 
 @pytest.mark.parametrize("entry_id", ["*", "4-0"])
 async def test_an_entry_that_the_writer_did_not_write_is_put_aside_and_removed(world: LogWorld, entry_id: str) -> None:
-    writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
-    await started(writer, reader)
+    """Each who met it has a letter: every reader, and the writer, who takes it away."""
+    writer = world.party("writer", writes=(NOTES,))
+    readers = [world.party(name, reads=(NOTES,)) for name in ("reader", "other")]
+    await started(writer, *readers)
     await writer.write(1, 2, 3)
-    await handled(reader, [1, 2, 3])
+    for reader in readers:
+        await handled(reader, [1, 2, 3])
     async with world.wire() as wire:
         await wire._client.xadd(NOTES, {"batch": "garbage"}, id=entry_id)
-        await until(reader.letters)
+        for reader in readers:
+            await until(reader.letters)
         await writer.write(4, 5)
-        await handled(reader, [1, 2, 3, 4, 5])
+        for reader in readers:
+            await handled(reader, [1, 2, 3, 4, 5])
         assert [entry_id for entry_id, _ in await wire.beyond(NOTES, 3, 10)] == ["4-0", "5-0"]
-    (letter,) = await reader.letters()
-    assert (letter["payload"], letter["reason"]) == ("garbage", "malformed: not a batch")
+    reasons = [("garbage", "malformed: not a batch")] * 2 + [("garbage", "not written by the topic's writer")]
+    found = [[(letter["payload"], letter["reason"]) for letter in await party.letters()] for party in (*readers, writer)]
+    assert found == [[reason] for reason in reasons]
 
 
 async def test_a_reply_is_not_handled_before_what_it_replies_to(world: LogWorld) -> None:
