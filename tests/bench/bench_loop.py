@@ -45,7 +45,8 @@ CUSTOMER = 1
 TARGET = 25
 GROWTH_MAX = 1.3
 """The most that a follower of many may take, against a follower of a tenth of them, before a step is called faster than linear."""
-LOOK_S = 0.1
+LOOK_S = 0.25
+"""A look counts tens of thousands of links: oftener it would be a good part of what is measured."""
 PATIENCE_S = 120
 CHUNK = 5000
 

@@ -110,9 +110,7 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
 
 async def _opened(work: Work, opened: dict[int, dict[str, Any]]) -> None:
     """A position that is known already (told again) keeps the volume that it has now."""
-    known = select(col(Position.order)).where(col(Position.order).in_(list(opened)))
-    closed = select(col(Deal.position)).where(col(Deal.position).in_(list(opened)))
-    seen = set((await work.session.execute(known)).scalars()) | set((await work.session.execute(closed)).scalars())
+    seen = await read_models.known_orders(work.session, list(opened))
     await read_models.save_rows(work.session, Position, [row for order, row in opened.items() if order not in seen])
 
 

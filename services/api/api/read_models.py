@@ -278,6 +278,10 @@ class Symbol(Base, table=True):
     ask: Decimal = Field(sa_type=ScaledDecimal)
 
 
+ORDERS_AT_ONCE = 5000
+"""Orders in one question: well below what SQLite and Postgres take."""
+
+
 async def account(session: AsyncSession, login: int) -> Account | None:
     return await session.get(Account, login)
 
@@ -291,6 +295,19 @@ async def has_active_links(session: AsyncSession, column: Any, value: int) -> bo
     """Whether a subscription, master or follower (the column says which) has links that are not closed yet."""
     statement = select(col(TradeLink.id)).where(column == value, col(TradeLink.state) == 0).limit(1)
     return (await session.execute(statement)).scalar() is not None
+
+
+async def known_orders(session: AsyncSession, orders: Sequence[int]) -> set[int]:
+    """Which of these positions are open, or were closed, as far as is known."""
+    seen: set[int] = set()
+    for start in range(0, len(orders), ORDERS_AT_ONCE):
+        part = tuple(orders[start : start + ORDERS_AT_ONCE])
+        marks = ", ".join("?" * len(part))
+        statement = (
+            f'SELECT "order" FROM position WHERE "order" IN ({marks}) UNION ALL SELECT position FROM deal WHERE position IN ({marks})'  # noqa: S608
+        )
+        seen |= {row[0] for row in await direct.fetch(session, statement, part + part)}
+    return seen
 
 
 async def keep_decisions(session: AsyncSession, inputs: dict[str, str]) -> None:
