@@ -15,6 +15,7 @@ import httpx
 from lockstep.stack import Home, Stack, redis_answers, redis_program, service_program
 from lockstep.supervise import Program
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from tests.e2e.running import LOCKSTEP, RunningStack
 from tests.ports import free_base
@@ -23,6 +24,7 @@ SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 PORT = {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
 READY_S = 240
 """Generous: other tests may share the machine."""
+SERVER_BACK_S = 60
 
 
 class ChaosStack(RunningStack):
@@ -124,12 +126,19 @@ class ChaosStack(RunningStack):
         return f"sqlite:///file:{self.home / service}.db?mode=ro&uri=true"
 
     def rows(self, service: str, statement: str, **values: Any) -> list[Any]:
-        """What a service's store says, read from outside, in one transaction."""
+        """What a service's store says, read from outside, in one transaction; a database server that is being killed is waited for."""
         engine = self._engines.get(service)
         if engine is None:
             engine = self._engines[service] = create_engine(self.store_url(service))
-        with engine.connect() as connection:
-            return list(connection.execute(text(statement), values))
+        until = time.monotonic() + (SERVER_BACK_S if engine.dialect.name == "postgresql" else 0)
+        while True:
+            try:
+                with engine.connect() as connection:
+                    return list(connection.execute(text(statement), values))
+            except OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
 
     def write(self, service: str, statement: str, **values: Any) -> None:
         """Changes a service's SQLite store from outside, as a person with its shell would."""

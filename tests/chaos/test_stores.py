@@ -46,7 +46,7 @@ class Server:
         psutil.wait_procs([postmaster, *children], timeout=20)
         until = time.monotonic() + 60
         while True:
-            with contextlib.suppress(subprocess.SubprocessError):
+            with contextlib.suppress(subprocess.SubprocessError, AssertionError):  # it is not ready yet
                 self._server.ensure_postgres_running()
                 break
             assert time.monotonic() < until, "Postgres does not start again"

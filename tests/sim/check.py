@@ -65,6 +65,14 @@ class Safety:
             for currency, total in self.world.disks["rewards"].rows(UNBALANCED):
                 raise UnsafeError(f"the ledger's {currency} sum to {total}")
 
+    def written(self, topic: str) -> list[str]:
+        """All that was ever committed to a topic's log, oldest first."""
+        return [payload for (one, _), payload in sorted(self._payloads.items()) if one == topic]
+
+    def tells(self, topic: str, words: str) -> int:
+        """The number of the first entry of a topic that holds these words; 0: none."""
+        return min((number for (one, number), payload in self._payloads.items() if one == topic and words in payload), default=0)
+
     def _places_move_on(self, service: str) -> None:
         for stream, number in self.world.disks[service].rows("SELECT stream, number FROM log_place"):
             before = self._places.get((service, stream), 0)

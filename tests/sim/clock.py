@@ -1,6 +1,7 @@
 """An event loop whose time is the simulation's: who sleeps is woken at once, later."""
 
 import asyncio
+import random
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -39,6 +40,22 @@ class Monotonic:
     @staticmethod
     def monotonic() -> float:
         return asyncio.get_running_loop().time()
+
+
+class Passing(Monotonic):
+    """The same where a transaction looks whether it has taken too long: time passes while it works, some of it at each look."""
+
+    LONGEST_S = 0.06
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._passed_s = 0.0
+
+    def monotonic(self) -> float:  # type: ignore[override]
+        self._passed_s += self._chance.uniform(0, self.LONGEST_S)
+        return asyncio.get_running_loop().time() + self._passed_s
+
+    perf_counter = monotonic
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -9,11 +9,10 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import cache
 
 from shared.contracts.config import TOPIC as CONFIG
-from shared.store.outbox import Report
+from shared.store.outbox import Entry, Report
 from sqlalchemy.exc import DBAPIError
 
 from tests.chaos.oracle import RULES, STAGES, trade
@@ -21,7 +20,8 @@ from tests.chaos.oracle import World as Expected
 from tests.sim.check import Outcome, Safety, UnsafeError
 from tests.sim.clock import run
 from tests.sim.disk import blank
-from tests.sim.venue import Line
+from tests.sim.faults import CALM, PLAN, Plan, Result
+from tests.sim.latecomers import Latecomers
 from tests.sim.wire import Stopped
 from tests.sim.workload import Action, Workload
 from tests.sim.world import EPOCH_MS, SERVICES, WRITER, World, quiet
@@ -33,67 +33,12 @@ ACCOUNTS = "nobody"
 HOUR_MS = 3_600_000
 
 
-BAD_LINE = Line(dropped=0.08, away=0.05, late=0.05)
-
-
-@dataclass(frozen=True)
-class Faults:
-    """How likely each fault is, at a seam or at a step."""
-
-    stop: float = 0.012
-    """At a commit, before or after it, and at an operation of the stream server, before or after it: the process ends."""
-    stop_inside: float = 0.0015
-    """At a statement that writes: the process ends in the middle of a handler."""
-    away: float = 0.02
-    """At an operation of the stream server: it does not answer, before or after it did what it was asked."""
-    store: float = 0.0005
-    """At a statement that writes: the database answers with an error."""
-    reply: float = 0.1
-    """A customer's call is carried out and its answer lost: it is made again."""
-    slow: float = 0.4
-    """In a stage: a reader is handed nothing until the other faults are over and all others have gone on."""
-    read: float = 0.3
-    """A read brings entries from before the reader's place, leaves some out, or brings them in another order."""
-    kill: float = 0.6
-    flush: float = 0.5
-    delete: float = 0.6
-    cut: float = 1.2
-    trim: float = 2.5
-    jump: float = 0.5
-    newcomer: float = 0.6
-    """Weights of steps: a service ends, the streams are gone, one is gone, cut or trimmed too far, a clock jumps, a new reader comes."""
-    line: Line = BAD_LINE
-
-
-CALM = Faults(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, Line())
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How large a run is: so many trades at most, and for each of them so many steps of faults a stage, beside what the customers do."""
-
-    trades: int = 4
-    steps: int = 4
-    faults: Faults = Faults()
-
-
-@dataclass
-class Result:
-    """What came of a seed; `wrong` is empty when all is as it must be."""
-
-    seed: int
-    wrong: list[str] = field(default_factory=list)
-    steps: int = 0
-    stops: int = 0
-    rounds: int = 0
-    seams: int = 0
-    trades: int = 0
-
-
 class Simulation:
     """One run."""
 
-    def __init__(self, seed: int, plan: Plan = Plan()) -> None:
+    world_class = World
+
+    def __init__(self, seed: int, plan: Plan = PLAN) -> None:
         self.seed = seed
         self.plan = plan
         self.chance = random.Random(seed)
@@ -106,6 +51,7 @@ class Simulation:
         self.world: World
         self.work: Workload
         self.safety: Safety
+        self.latecomers: Latecomers
         first = self.chance.randrange(48)
         self.numbers = range(first, first + self.chance.choice((1, 2, 2, 3, self.plan.trades)))
         self.late = self.chance.choice([None, *RULES])
@@ -134,10 +80,11 @@ class Simulation:
     async def begin(self) -> None:
         """The world before the first fault. One seed of ten begins with accounts alone; the others with all but one follower subscribed."""
         images, logins = prepared(self.begins_with)
-        self.world = World(images, self.chance, self._seam, lambda: self.faults.line, epoch_ms=EPOCH_MS + 600_000)
+        self.world = self.world_class(images, self.chance, self._seam, lambda: self.faults.line, epoch_ms=EPOCH_MS + 600_000)
         self.work = Workload(self.world)
         self.work.logins = dict(logins)
         self.safety = Safety(self.world)
+        self.latecomers = Latecomers(self.work, self.safety, RULES if self.blank else [self.late] if self.late else [], self.numbers)
         for service in SERVICES:
             await self.world.start(service)
 
@@ -163,20 +110,8 @@ class Simulation:
         for k in self.numbers:
             if stage == STAGES[0] and self.late and k == self.expected.since[self.late]:
                 found += self.work.subscribe(self.late)
-            if stage == STAGES[0] and trade(k).quick and (self.late or self.blank):
-                found.append(("executor", self._subscriptions_known))
             found += self.work.trade(k, stage)
         return found
-
-    async def _subscriptions_known(self) -> None:
-        """A trade that is over before the executor hears of a subscription is not copied: one that is closed at once waits for that."""
-        await self._relay(CONFIG, "append")
-        await self.world.deliver("executor", CONFIG, self.world.unread("executor", CONFIG))
-        if self.world.behind("executor", CONFIG):
-            if not self.world.unread("executor", CONFIG):
-                self.world.wire.requests.append((CONFIG, self.world.processes["executor"].feeds[CONFIG].reader.place + 1, "executor"))
-                await self._answer()
-            raise ConnectionError("not yet")
 
     # --- while it burns
 
@@ -220,6 +155,7 @@ class Simulation:
             done = False
             await self._restart(self.world.acting)
         self.safety.look()
+        self.latecomers.see()
         return done
 
     async def _restart(self, service: str) -> None:
@@ -350,6 +286,7 @@ class Simulation:
         missing = ""
         for turn in range(ROUNDS):
             await self._sweep()
+            self.latecomers.excuse(self.expected)
             missing = outcome.settled()
             if not missing:
                 self.result.rounds = max(self.result.rounds, turn)
@@ -376,7 +313,11 @@ class Simulation:
                 await self.step("", self._answer)
             for service, topic in world.feeds():
                 if (service, topic) != self.slow and (entries := world.unread(service, topic)):
-                    await self.step(service, lambda service=service, topic=topic, entries=entries: world.deliver(service, topic, entries))
+                    await self.step(service, lambda service=service, topic=topic, entries=entries: self.hand_on(service, topic, entries))
+
+    async def hand_on(self, service: str, topic: str, entries: list[Entry]) -> None:
+        """A read of the stream that brings all there is."""
+        await self.world.deliver(service, topic, entries)
 
 
 @cache
@@ -396,6 +337,7 @@ async def _prepared(late: str | None, images: dict[str, bytes], logins: dict[str
     work = simulation.work = Workload(world)
     work.logins = dict(logins)
     simulation.safety = Safety(world)
+    simulation.latecomers = Latecomers(work, simulation.safety, [], [])
     for service in SERVICES:
         await world.start(service)
     parts = [work.prices(0, 0), work.accounts()] if late == ACCOUNTS else [work.people(), work.subscribe_all(late)]
@@ -408,11 +350,11 @@ async def _prepared(late: str | None, images: dict[str, bytes], logins: dict[str
     return images, work.logins
 
 
-def simulate(seed: int, plan: Plan = Plan(), trace: Callable[[str], None] | None = None) -> Result:
+def simulate(seed: int, plan: Plan = PLAN, trace: Callable[[str], None] | None = None) -> Result:
     """A whole run of a seed."""
     simulation = Simulation(seed, plan)
     prepared(simulation.begins_with)
     if trace is not None:
         simulation.trace = trace
-    with quiet():
+    with quiet(seed):
         return run(simulation.go())

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from tests.chaos.oracle import World as Expected
 from tests.sim.clock import run
-from tests.sim.run import CALM, Plan, Result, Simulation, prepared
+from tests.sim.faults import CALM, Plan, Result
+from tests.sim.run import Simulation, prepared
 from tests.sim.world import quiet
 
 EVERY = int(os.environ.get("SIM_CRASH_EVERY", "20"))

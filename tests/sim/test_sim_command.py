@@ -9,7 +9,7 @@ from lockstep import sim
 from lockstep.main import app
 from typer.testing import CliRunner
 
-from tests.sim.run import Result
+from tests.sim.faults import Result
 
 runner = CliRunner()
 

@@ -26,7 +26,7 @@ from gateway.paper.http import Door
 from gateway.paper.venue import PaperVenue
 from gateway.settings import GatewaySettings
 from rewards.settings import RewardsSettings
-from shared.bus import broker
+from shared.bus import broker, reader
 from shared.bus.reader import Reader
 from shared.bus.relay import Keeping, Relay
 from shared.contracts import config, links, orders, rewards, stats, trades
@@ -35,7 +35,7 @@ from shared.store.work import Store
 from starlette.requests import Request
 from stats.settings import StatsSettings
 
-from tests.sim.clock import Monotonic, for_a_while
+from tests.sim.clock import Monotonic, Passing, for_a_while
 from tests.sim.disk import Disk, Seam, at_once, engine
 from tests.sim.venue import Line, UnreliableVenue
 from tests.sim.wire import BreakingWire
@@ -245,17 +245,23 @@ def _number(value: Any) -> float:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet(seed: int = 0) -> Iterator[None]:
     """The product's own clock for pauses is the simulation's, and its log is still."""
-    before, monotonic = structlog.get_config(), broker.time
+    before = structlog.get_config()
     structlog.configure(processors=[_drop])
-    broker.time = cast("Any", Monotonic)
+    patches = (
+        at_once(),
+        patch.object(broker, "time", Monotonic),
+        patch.object(reader, "time", Passing(random.Random(seed))),
+        patch.object(rewards_main, "time", Monotonic, create=True),
+    )
     try:
-        with at_once():
+        with contextlib.ExitStack() as patched:
+            for one in patches:
+                patched.enter_context(one)
             yield
     finally:
         structlog.configure(**before)
-        broker.time = monotonic
 
 
 def _drop(_logger: Any, _name: str, _event: Any) -> Any:
