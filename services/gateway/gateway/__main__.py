@@ -11,16 +11,18 @@ from shared.service import Parts, run
 from shared.store.work import Store
 
 from gateway import figures
+from gateway.decide import DAY_MS
 from gateway.flow import reads
 from gateway.paper.feed import Feed
 from gateway.paper.http import add_routes
-from gateway.paper.venue import PaperVenue
+from gateway.paper.venue import Keeping, PaperVenue
 from gateway.settings import GatewaySettings
 
 
 async def assemble(settings: GatewaySettings, store: Store, send: Callable[[Prices], Awaitable[None]]) -> Parts:
     """The gateway on a store that is open; `send` publishes prices."""
-    venue = PaperVenue(store, settings.symbols(), settings.account_report_ms)
+    keeping = Keeping(*(round(days * DAY_MS) for days in (settings.answer_days, settings.history_days)))
+    venue = PaperVenue(store, settings.symbols(), settings.account_report_ms, keeping)
     await venue.prepare()
     app = FastAPI(title="Lockstep paper venue", docs_url=None, redoc_url=None, openapi_url=None)
     add_routes(app, venue)

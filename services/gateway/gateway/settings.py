@@ -47,6 +47,11 @@ class GatewaySettings(Settings):
     """JSON: symbol name to what is different from the catalogue."""
     account_report_ms: int = Field(default=2000, ge=100)
     """How often accounts are told whose equity moved with the price."""
+    answer_days: float = Field(default=0, ge=0)
+    """How long it is kept what was answered to an order's own id, which makes it have one effect however often it is asked for; always
+    while the answer is in the log. To be longer than any service, or client with ids of its own, may be away. 0: for ever."""
+    history_days: float = Field(default=0, ge=0)
+    """How long deals and balance operations are kept, except those of open positions and settled rewards. 0: for ever."""
     feed_speed: float = Field(default=0, ge=0, le=100_000, allow_inf_nan=False)
     """Recorded prices are replayed so many times faster than they were; 0: no feed, prices are what was put last."""
 

@@ -7,9 +7,10 @@ from operator import attrgetter
 from typing import Any
 
 from shared.contracts.config import ManualTradingMode
+from shared.contracts.trades import REASON_COPY_REWARD
 from shared.store.engine import ExactDecimal
-from shared.store.outbox import log_metadata, overwriting, upsert
-from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delete, insert, select, update
+from shared.store.outbox import log_metadata, outbox, overwriting, upsert
+from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -24,6 +25,7 @@ METADATA = log_metadata()
 FIRST_LOGIN = 100_001
 FIRST_TICKET = 1_000_001
 KEY_LENGTH = 100
+FORGET_ROWS = 5000
 
 
 class Base(SQLModel, registry=registry(metadata=METADATA)):
@@ -123,7 +125,7 @@ class DealRecord(Base, table=True):
     swap: Decimal = _amount()
     reason: str = _text(32)
     client_id: str = _text(KEY_LENGTH)
-    time_ms: int = _big()
+    time_ms: int = Field(sa_type=BigInteger, index=True)
 
 
 class OperationRecord(Base, table=True):
@@ -137,7 +139,7 @@ class OperationRecord(Base, table=True):
     reason: str = _text(64)
     client_id: str = _text(KEY_LENGTH)
     api_data: str = Field(sa_type=Text)
-    time_ms: int = _big()
+    time_ms: int = Field(sa_type=BigInteger, index=True)
 
 
 class AnswerRecord(Base, table=True):
@@ -148,6 +150,7 @@ class AnswerRecord(Base, table=True):
     kind: str = _text(32)
     row: str = Field(sa_type=Text)
     request: str = Field(sa_type=Text)
+    time_ms: int = Field(default=0, sa_type=BigInteger, index=True, sa_column_kwargs={"server_default": "0"})
 
 
 class PriceRecord(Base, table=True):
@@ -227,7 +230,9 @@ async def save(session: AsyncSession, book: Book, changes: Changes) -> None:
     await _put_orders(session, PENDING, PENDING_COLUMNS, changes.pending, book.pending)
     await _insert(session, DEAL, Deal._fields, changes.deals)
     await _insert(session, OPERATION, Operation._fields, changes.operations)
-    await _insert(session, ANSWER, Answer._fields, list(changes.answers.values()))
+    await _insert(session, ANSWER, (*Answer._fields, "time_ms"), [(*answer, book.now) for answer in changes.answers.values()])
+    if changes.asked_again:
+        await session.execute(_update(ANSWER, "key"), [{"b_key": key, "time_ms": book.now} for key in sorted(changes.asked_again)])
     if changes.prices:
         quotes = book.market.quotes
         prices = [
@@ -248,7 +253,7 @@ async def answers(session: AsyncSession, keys: Iterable[str]) -> dict[str, Answe
     wanted = list(dict.fromkeys(keys))
     if not wanted:
         return {}
-    found = await session.execute(select(ANSWER).where(ANSWER.c.key.in_(wanted)))
+    found = await session.execute(select(*(ANSWER.c[name] for name in Answer._fields)).where(ANSWER.c.key.in_(wanted)))
     return {row.key: Answer(**row._mapping) for row in found}
 
 
@@ -257,6 +262,33 @@ async def history(session: AsyncSession, login: int) -> tuple[list[Deal], list[O
     deals = await session.execute(select(DEAL).where(DEAL.c.login == login).order_by(DEAL.c.deal))
     operations = await session.execute(select(OPERATION).where(OPERATION.c.login == login).order_by(OPERATION.c.id))
     return [Deal(**row._mapping) for row in deals], [Operation(**row._mapping) for row in operations]
+
+
+async def forget_answers(session: AsyncSession, stream: str, before_ms: int) -> int:
+    """Deletes answers from before a time, some thousand at once; how many. One whose event is still in the log is kept: until every
+    reader has handled that, its sender may ask again; and who did was answered again, from when its days count anew."""
+    logged = (await session.execute(select(func.min(outbox.c.created_ms)).where(outbox.c.stream == stream))).scalar()
+    before_ms = before_ms if logged is None else min(before_ms, logged)
+    old = select(ANSWER.c.key).where(ANSWER.c.time_ms < before_ms).order_by(ANSWER.c.time_ms).limit(FORGET_ROWS)
+    return await _deleted(session, ANSWER, ANSWER.c.key, old)
+
+
+async def forget_history(session: AsyncSession, before_ms: int) -> int:
+    """Deletes deals and balance operations from before a time, some thousand at once; how many.
+
+    Deals of positions that are open are kept, and the operations that settle rewards: the ledger is compared with them.
+    """
+    deals = select(DEAL.c.deal).where(DEAL.c.time_ms < before_ms, DEAL.c.order.not_in(select(POSITION.c.order)))
+    done = select(OPERATION.c.id).where(OPERATION.c.time_ms < before_ms, OPERATION.c.reason != REASON_COPY_REWARD)
+    gone = await _deleted(session, DEAL, DEAL.c.deal, deals.order_by(DEAL.c.time_ms).limit(FORGET_ROWS))
+    return gone + await _deleted(session, OPERATION, OPERATION.c.id, done.order_by(OPERATION.c.time_ms).limit(FORGET_ROWS))
+
+
+async def _deleted(session: AsyncSession, table: Table, key: Any, old: Any) -> int:
+    found = (await session.execute(old)).scalars().all()
+    if found:
+        await session.execute(delete(table).where(key == bindparam("b_key")), [{"b_key": one} for one in found])
+    return len(found)
 
 
 async def keep_first_prices(session: AsyncSession, market: Market) -> None:

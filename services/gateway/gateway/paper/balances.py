@@ -89,6 +89,7 @@ def settle_all(book: Book, rows: Iterable[BalanceOrderRow], answered: Mapping[st
     for row in rows:
         if row.client_id in known:
             book.told.add(*row_again(known[row.client_id].kind, known[row.client_id].row))
+            book.changes.asked_again.add(row.client_id)
             continue
         done, final = _settle(book, row)
         if isinstance(done, Refused):

@@ -74,6 +74,7 @@ def carry_out(book: Book, table: CopyTable, answered: Mapping[str, Answer]) -> N
         if key in known:
             event, told = row_again(known[key].kind, known[key].row)
             book.told.add(event, told)
+            book.changes.asked_again.add(key)
             continue
         done = act(row, key)
         if isinstance(done, Refused):

@@ -210,6 +210,7 @@ class Door:
                 done: tuple[type[TableEvent], Any] | Refused = Refused(decide.INVALID_DATA, "client_id: it was used for another request")
             elif known is not None:
                 done = row_again(known.kind, known.row)
+                book.changes.asked_again.add(key)
             else:
                 done = act(book)
                 if client_id is not None and not isinstance(done, Refused):

@@ -183,6 +183,8 @@ class Changes:
     deals: list[Deal] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
+    asked_again: set[str] = field(default_factory=set)
+    """Ids whose answers were given again: they are as good as new."""
     prices: set[str] = field(default_factory=set)
     numbers: bool = False
     manual: set[int] = field(default_factory=set)
@@ -191,4 +193,13 @@ class Changes:
     @property
     def only_prices(self) -> bool:
         """Whether nothing but prices changed."""
-        return not (self.accounts or self.positions or self.pending or self.deals or self.operations or self.answers or self.numbers)
+        return not (
+            self.accounts
+            or self.positions
+            or self.pending
+            or self.deals
+            or self.operations
+            or self.answers
+            or self.asked_again
+            or self.numbers
+        )

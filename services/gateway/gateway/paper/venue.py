@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 from shared.contracts.config import ConfigEvent, FollowerDeleted, FollowerSaved, Halt, HaltSaved
@@ -31,6 +32,7 @@ from gateway.venue import CopyTable
 log = structlog.get_logger()
 
 TEND_S = 0.2
+FORGET_EVERY_MS = 60_000
 PRICES_AGAIN_S = 2.0
 """Prices may be lost, and a service may have started since: all of them are told again so often."""
 PRICES_KEPT_MS = 1000
@@ -39,11 +41,20 @@ PRICES_TOLD_MS = 10_000
 """And told on the numbered topic at most so often; one that was set by hand is told with what it sets off."""
 
 
+class Keeping(NamedTuple):
+    """How long answers and histories are kept, in milliseconds; 0: for ever."""
+
+    answers_ms: int = 0
+    history_ms: int = 0
+
+
 class PaperVenue:
     """The venue of `gateway.venue.Venue` that fills at its own prices. Its book is in memory and, after each commit, in the store."""
 
-    def __init__(self, store: Store, symbols: Mapping[str, Symbol], report_ms: int = 2000) -> None:
+    def __init__(self, store: Store, symbols: Mapping[str, Symbol], report_ms: int = 2000, keeping: Keeping | None = None) -> None:
         self.store = store
+        self._keeping = keeping or Keeping()
+        self._forgot_at = 0
         self.paused: set[str] = set()
         """Symbols whose price was set by hand: the feed leaves them alone."""
         self._symbols = symbols
@@ -167,6 +178,7 @@ class PaperVenue:
             await asyncio.sleep(TEND_S)
             try:
                 await self.look()
+                await self.forget_old()
             except (OperationalError, InterfaceError, OSError) as fault:
                 log.warning("the venue waits for its store", fault=repr(fault))
 
@@ -182,6 +194,19 @@ class PaperVenue:
                 self._reported_at, self._reported_version = now, book.market.version
                 for login in book.moved_accounts():
                     book.told.touch(login)
+
+    async def forget_old(self) -> None:
+        """Deletes what is older than it is to be kept, a part at a time, so that nobody waits for it."""
+        now = self.store.clock()
+        if self._keeping == Keeping() or now - self._forgot_at < FORGET_EVERY_MS:
+            return
+        gone = 0
+        async with self.store.work() as work:
+            if self._keeping.answers_ms:
+                gone += await tables.forget_answers(work.session, self.store.streams[TOPIC], now - self._keeping.answers_ms)
+            if self._keeping.history_ms:
+                gone += await tables.forget_history(work.session, now - self._keeping.history_ms)
+        self._forgot_at = 0 if gone else now  # there may be more
 
     async def tell_prices(self, send: Callable[[Prices], Awaitable[None]]) -> None:
         """For ever: sends the latest prices as they change, outside of any transaction, and all of them from time to time."""
