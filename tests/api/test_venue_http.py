@@ -200,6 +200,7 @@ async def test_symbols(world: GatewayWorld) -> None:
         "swap_short": 0,
         "bid": D("1.5756"),
         "ask": D("1.5757"),
+        "freeze_level": 0,
     }
 
 
