@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from executor import follower_side, links, pending_side
+from executor.columns import Accounts
 from executor.desk import Desk
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord, new_link
@@ -17,6 +18,8 @@ HISTORIES = int(os.environ.get("SIM_HISTORIES", "20000"))
 SUBSCRIPTION, MASTER_ORDER, LOGIN, ORDER = 7, 1001, 100_004, 5005
 OPEN_ID = copy_client_id(SUBSCRIPTION, MASTER_ORDER, "open")
 PLACE_ID = copy_client_id(SUBSCRIPTION, MASTER_ORDER, "place")
+KNOWN = Accounts()
+KNOWN.add([LOGIN])
 
 
 class _Desk:
@@ -36,6 +39,9 @@ class _Desk:
 
     async def subscription(self, _login: int, _subscription: int) -> None:
         return None
+
+    async def accounts(self, _logins: list[int]) -> Accounts:
+        return KNOWN
 
     def changed_link(self, _link: LinkRecord) -> None:
         return
