@@ -3,7 +3,9 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import httpx
 from api import auth, flow
 from api.app import create_app
 from api.context import Context
+from api.door import Limits
 from api.settings import Settings
 from argon2 import PasswordHasher
 from fastapi import FastAPI
@@ -21,6 +24,7 @@ from shared.contracts.trades import AccountRow, AccountsOpened
 from shared.store.engine import create_engine
 from shared.store.work import Store
 from sqlalchemy import text
+from starlette.datastructures import State
 
 from tests.loopback import migrated, quick
 
@@ -118,6 +122,22 @@ def account(login: int, customer_id: int, mode: str = "REAL", currency: str = "U
     return AccountRow(login, customer_id, group, mode, currency, 100, money, Decimal(0), money, Decimal(0), money, 0)  # type: ignore[arg-type]
 
 
+@cache
+def routes() -> FastAPI:
+    """An app whose routes the worlds share: to make them takes a third of a second, and they know nothing but the request's own app."""
+    return create_app(Store(create_engine("sqlite:///:memory:"), "api", lambda: NOW_MS), Settings())
+
+
+def app_of(store: Store, settings: Settings) -> FastAPI:
+    """The app as `create_app` makes it for this store and these settings."""
+    app = copy(routes())
+    app.state = State({"context": Context(store, settings)})
+    app.middleware_stack = None
+    app.user_middleware = []
+    app.add_middleware(Limits, body_max_bytes=settings.body_max_bytes, body_timeout_s=settings.body_timeout_s)
+    return app
+
+
 @asynccontextmanager
 async def open_world(folder: Path, url: str = "", **settings: Any) -> AsyncIterator[World]:
     """Alice has a real, a second real and a demo account, Bob a real one; Eve has nothing."""
@@ -129,7 +149,7 @@ async def open_world(folder: Path, url: str = "", **settings: Any) -> AsyncItera
     clock: list[World] = []
     store = Store(quick(create_engine(url)), "api", lambda: clock[0].now if clock else NOW_MS, {TOPIC: TOPIC}, serial=False)
     await store.open()
-    world = World(store, told, create_app(store, told))
+    world = World(store, told, app_of(store, told))
     clock.append(world)
     for login, customer_id, mode in ((MASTER_LOGIN, ALICE, "REAL"), (FOLLOWER_LOGIN, ALICE, "REAL"), (DEMO_LOGIN, ALICE, "DEMO")):
         await world.open_account(login, customer_id, mode)
