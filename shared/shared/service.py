@@ -6,7 +6,9 @@ its supervisor starts it again.
 
 import asyncio
 import contextlib
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,6 +105,7 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     health = Health(store, bus, (await asyncio.to_thread(migrate.current, name, url))[1])
     health.add_to(parts.app)
     traces = _listen(store, parts, tracer(store.source, settings))
+    last_resort = _last_resort()
     door.serves(parts.app)
     try:
         async with asyncio.TaskGroup() as group:
@@ -111,7 +114,7 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
             background.append(group.create_task(health.keep_figures(parts.figures), name="figures"))
             background += [group.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
             if sole_owner:
-                background.append(group.create_task(_watch_ownership(ownership, store), name="ownership"))
+                background.append(group.create_task(_watch_ownership(ownership, store, last_resort), name="ownership"))
             await stop.wait()
             log.info("stopping", service=name)
             door.close()
@@ -124,6 +127,7 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
             await asyncio.to_thread(traces.close)
         await ownership.release()
         await engine.dispose()
+        last_resort.cancel()
 
 
 async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Settings, started: asyncio.Event) -> None:
@@ -165,9 +169,18 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await task
 
 
-async def _watch_ownership(ownership: Ownership, store: Store) -> None:
+def _last_resort() -> threading.Timer:
+    """Ends the process when it does not end by itself: a statement on a connection that is gone may answer a cancellation with an error of
+    its own, and what waits for its surroundings then waits for ever. Who has lost the store has nothing to finish."""
+    timer = threading.Timer(STOP_TIMEOUT_S, os._exit, (1,))
+    timer.daemon = True
+    return timer
+
+
+async def _watch_ownership(ownership: Ownership, store: Store, last_resort: threading.Timer) -> None:
     while await ownership.held() and not store.not_owner:  # noqa: ASYNC110  (a lost lock does not tell)
         await asyncio.sleep(1)
+    last_resort.start()
     raise RuntimeError("the lock on the store was lost: another instance may work on it now")
 
 
