@@ -1,5 +1,6 @@
 """Looks into the simulated services' databases: what must never be, after every step; and everything against the oracle at the end."""
 
+import json
 from collections import Counter, defaultdict
 from decimal import Decimal
 from typing import Any
@@ -43,6 +44,7 @@ class Safety:
         self.looks = 0
         self._seen = dict.fromkeys(SERVICES, -1)
         self._places: dict[tuple[str, str], int] = {}
+        self._looked: set[tuple[str, str]] = set()
         self._checked: dict[str, int] = {}
         self._payloads: dict[tuple[str, int], str] = {}
         self._windows: dict[str, list[Entry]] = {}
@@ -74,11 +76,26 @@ class Safety:
         return min((number for (one, number), payload in self._payloads.items() if one == topic and words in payload), default=0)
 
     def _places_move_on(self, service: str) -> None:
+        moved = []
         for stream, number in self.world.disks[service].rows("SELECT stream, number FROM log_place"):
             before = self._places.get((service, stream), 0)
             if number < before:
                 raise UnsafeError(f"{service} went back in {stream}: from {before} to {number}")
             self._places[service, stream] = number
+            if number > before and (service, stream) in self._looked:
+                moved.append((stream, number))
+            self._looked.add((service, stream))
+        for stream, number in moved:
+            self._causes_came_first(service, stream, number)
+
+    def _causes_came_first(self, service: str, stream: str, number: int) -> None:
+        """What a service has handled, it handled after all that the writer had read when it wrote that; of what both read."""
+        payload = self._payloads.get((stream, number))
+        reads = self.world.processes[service].feeds if service in self.world.processes else {}
+        for cause, least in (json.loads(payload)["after"] if payload else {}).items():
+            if cause != stream and cause in reads and self._places.get((service, cause), 0) < least:
+                has = self._places.get((service, cause), 0)
+                raise UnsafeError(f"{service} handled {stream} {number} before its cause {cause} {least}: it has {has}")
 
     def _log_has_no_gap(self, service: str) -> None:
         """What a service wrote is numbered without a gap, and stays as it was written."""
@@ -88,6 +105,10 @@ class Safety:
             counter = disk.rows("SELECT last FROM log_counter WHERE stream = ?", topic)
             if count and (last - first + 1 != count or counter[0][0] < last):
                 raise UnsafeError(f"the log of {topic} has a gap: {count} entries from {first} to {last}, counted to {counter}")
+            known = [name for (name,) in disk.rows("SELECT reader FROM log_report WHERE stream = ?", topic) if name in SERVICES]
+            behind = min((self._places.get((name, topic), 0) for name in known), default=0)
+            if count and known and first > behind + 1:
+                raise UnsafeError(f"the log of {topic} begins at {first}, and somebody has read it to {behind} only: {known}")
             fresh = disk.rows("SELECT number, payload FROM log_outbox WHERE stream = ? AND number > ?", topic, self._checked.get(topic, 0))
             self._payloads |= {(topic, number): payload for number, payload in fresh}
             self._checked[topic] = max([self._checked.get(topic, 0), *(number for number, _ in fresh)])

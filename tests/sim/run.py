@@ -9,6 +9,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
 
 from shared.contracts.config import TOPIC as CONFIG
@@ -24,13 +25,15 @@ from tests.sim.faults import CALM, PLAN, Plan, Result
 from tests.sim.latecomers import Latecomers
 from tests.sim.wire import Stopped
 from tests.sim.workload import Action, Workload
-from tests.sim.world import EPOCH_MS, SERVICES, WRITER, World, quiet
+from tests.sim.world import EPOCH_MS, KEEPING, SERVICES, WRITER, World, quiet
 
 ROUNDS = 60
 """Rounds of calm in which everything has to be done; one lets each party do all it has to do, and takes about four seconds."""
 ACCOUNTS = "nobody"
 """Of who subscribes later: there are not even masters and followers yet."""
 HOUR_MS = 3_600_000
+SHORT_MS = 3_000
+"""For so long the log keeps what all have read, in every other run."""
 
 
 class Simulation:
@@ -80,7 +83,9 @@ class Simulation:
     async def begin(self) -> None:
         """The world before the first fault. One seed of ten begins with accounts alone; the others with all but one follower subscribed."""
         images, logins = prepared(self.begins_with)
-        self.world = self.world_class(images, self.chance, self._seam, lambda: self.faults.line, epoch_ms=EPOCH_MS + 600_000)
+        keeping = replace(KEEPING, retention_ms=self.chance.choice((KEEPING.retention_ms, SHORT_MS)))
+        line = lambda: self.faults.line  # noqa: E731
+        self.world = self.world_class(images, self.chance, self._seam, line, keeping, EPOCH_MS + 600_000)
         self.work = Workload(self.world)
         self.work.logins = dict(logins)
         self.safety = Safety(self.world)
