@@ -17,6 +17,8 @@ from tests.chaos.workload import Workload, number
 TRADES = int(os.environ.get("CHAOS_TRADES", "100000"))
 MESSAGES = int(os.environ.get("CHAOS_MESSAGES", "10000"))
 MEMORY_MB = 300
+RETRIED_S = 300
+"""Each letter is a transaction of its own, and waits its turn while the service works off what has come meanwhile."""
 READERS = ("api", "executor", "rewards", "stats")
 """The services that read `trade.push`."""
 
@@ -103,7 +105,7 @@ def test_malformed_among_many(tmp_path: Path) -> None:
             mended[letter.service].append({"payload": json.dumps(event), "id": letter.id})
         for service, letters in mended.items():
             stack.write_all(service, "UPDATE dead_letter SET payload = :payload, retry_requested_ms = 1 WHERE id = :id", letters)
-        assert wait_until(lambda: dead_letters(stack) == [], 60), dead_letters(stack)[:3]
+        assert wait_until(lambda: dead_letters(stack) == [], RETRIED_S), dead_letters(stack)[:3]
         assert wait_until(lambda: copied(stack, "in", follower) == MESSAGES, 60)
         links = "SELECT count(*), count(DISTINCT master_order) FROM trade_link WHERE state = 0"
         assert wait_until(lambda: tuple(stack.rows("api", links)[0]) == (MESSAGES, MESSAGES), 60)
