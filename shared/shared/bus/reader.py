@@ -134,7 +134,7 @@ class Reader:
         """Whether an entry is the next one, or a snapshot that stands for the next one."""
         wanted = (run[-1].batch.number if run else self.place) + 1
         number, lost = entry.batch.number, entry.batch.lost
-        return number == wanted or (lost is not None and lost.first <= wanted <= number)
+        return number == wanted or (lost is not None and lost.first <= wanted <= lost.last)
 
     def _caught_up(self, entry: _Decoded) -> bool:
         """Causal order: whether this service has read as far as the writer had when it wrote the entry."""
