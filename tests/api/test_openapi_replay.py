@@ -20,7 +20,7 @@ from starlette.requests import Request
 from tests.api.signed import FOLLOWER, Client, client_of, following, trade
 from tests.api.test_openapi_settings import EXAMPLE
 from tests.api.world import MASTER_LOGIN, World, open_world
-from tests.loopback import quick
+from tests.stores import quick
 
 pytestmark = pytest.mark.anyio
 

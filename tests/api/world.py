@@ -26,7 +26,7 @@ from shared.store.work import Store
 from sqlalchemy import text
 from starlette.datastructures import State
 
-from tests.loopback import migrated, quick
+from tests.stores import quick, store_url
 
 NOW_MS = 1_778_160_000_000
 SECRET = "lockstep-demo-secret-not-for-production"
@@ -141,9 +141,7 @@ def app_of(store: Store, settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def open_world(folder: Path, url: str = "", **settings: Any) -> AsyncIterator[World]:
     """Alice has a real, a second real and a demo account, Bob a real one; Eve has nothing."""
-    if not url:
-        (folder / "api.db").write_bytes(migrated("api"))
-        url = f"sqlite:///{folder / 'api.db'}"
+    url = url or store_url("api", folder)
     values: dict[str, Any] = {"home": folder, "account_wait_s": 0, "rate_limit": "100000/minute", "secret": SECRET} | settings
     told = Settings(**values)
     clock: list[World] = []

@@ -14,7 +14,7 @@ from shared.contracts import trades
 from shared.store.engine import create_engine
 from shared.store.work import Store
 
-from tests.loopback import quick
+from tests.stores import quick
 
 SYMBOL = "GBPUSD"
 

@@ -19,7 +19,7 @@ import pytest
 from tests.chaos.burning import Run
 from tests.chaos.stack import SERVICES, ChaosStack, running
 from tests.chaos.test_faults import LARGE, SCALE
-from tests.conftest import new_database
+from tests.stores import new_database
 
 
 class Server:

@@ -18,7 +18,8 @@ from shared.store import outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store, Work
 
-from tests.loopback import Loopback, quick
+from tests.loopback import Loopback
+from tests.stores import blank_url, quick
 
 NOW = 1_700_000_000_000
 MASTER, ANNA, BEN, CARL = 1000, 2001, 2002, 2003
@@ -232,7 +233,7 @@ class World:
 
     async def log_store(self, name: str, writes: tuple[str, ...]) -> Store:
         """A store with the log's tables alone."""
-        engine = quick(create_engine(f"sqlite:///{self.folder / name}.db"))
+        engine = quick(create_engine(blank_url(self.folder, name)))
         async with engine.begin() as connection:
             await connection.run_sync(outbox.LOG.create_all)
         store = Store(engine, name, lambda: self.now, {topic: topic for topic in writes})

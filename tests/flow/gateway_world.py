@@ -1,11 +1,9 @@
 """A paper venue on a real store, with a clock that stands still, its HTTP door, and everything that it tells."""
 
 import json
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +25,12 @@ from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
 from sqlalchemy import select
-from sqlalchemy.engine import make_url
+
+from tests.stores import quick, store_url
 
 NOON = 1_330_000_200_000  # 2012-02-23 12:30 UTC
 D = Decimal
 NONE = D(0)
-
-
-@cache
-def _migrated() -> bytes:
-    """A store as the migrations leave it: made once, and copied for each test."""
-    with tempfile.TemporaryDirectory() as folder:
-        migrate.upgrade("gateway", f"sqlite:///{folder}/gateway.db")
-        return (Path(folder) / "gateway.db").read_bytes()
-
-
-def _prepare(url: str) -> None:
-    """A store at this URL, if there is none yet."""
-    if not url.startswith("sqlite"):
-        migrate.upgrade("gateway", url)
-        return
-    file = Path(make_url(url).database or "")
-    if not file.exists():
-        file.write_bytes(_migrated())
 
 
 class GatewayWorld:
@@ -64,8 +45,7 @@ class GatewayWorld:
 
     async def start(self) -> None:
         """Starts the service, for the first time or again on the same store."""
-        _prepare(self.url)
-        self.store = Store(create_engine(self.url), "gateway", lambda: self.now, {"trade.push": "trade.push"})
+        self.store = Store(quick(create_engine(self.url)), "gateway", lambda: self.now, {"trade.push": "trade.push"})
         await self.store.open()
         self.venue = PaperVenue(self.store, self.symbols)
         self.store.on_rollback.append(self.venue.forget)
@@ -158,7 +138,9 @@ class GatewayWorld:
 async def gateway_world(folder: Path, url: str = "", **symbols: Mapping[str, Any]) -> AsyncIterator[GatewayWorld]:
     """A running venue; keyword arguments override symbols (`GBPUSD={"commission": 7}`)."""
     overrides = {name: SymbolOverride(**values) for name, values in symbols.items()}
-    world = GatewayWorld(url or f"sqlite:///{folder}/gateway.db", GatewaySettings(venue_symbols=overrides).symbols())
+    if url:
+        migrate.upgrade("gateway", url)
+    world = GatewayWorld(url or store_url("gateway", folder), GatewaySettings(venue_symbols=overrides).symbols())
     await world.start()
     try:
         yield world

@@ -1,11 +1,9 @@
 """The rewards service alone on a real store, with a venue that the test plays itself."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +34,13 @@ from shared.contracts.trades import (
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store
-from sqlalchemy.event import listen
+
+from tests.stores import quick, store_url
 
 MASTER, PAYOUT, FOLLOWER, DEMO_FOLLOWER, OWN_FOLLOWER, EURO_ACCOUNT = 100001, 100001, 100002, 100003, 100004, 100005
 FOLLOWER_OF = {7: FOLLOWER, 8: DEMO_FOLLOWER, 9: OWN_FOLLOWER, 10: 100_010, 11: 100_011}
 ZERO = Decimal(0)
 WRITTEN: TypeAdapter[Any] = TypeAdapter(rewards.RewardEvent)
-
-
-@cache
-def _migrated() -> bytes:
-    """A store as the migrations leave it: made once, and copied for each test."""
-    with tempfile.TemporaryDirectory() as folder:
-        migrate.upgrade("rewards", f"sqlite:///{folder}/rewards.db")
-        return (Path(folder) / "rewards.db").read_bytes()
 
 
 def dec(value: str | int) -> Decimal:
@@ -91,19 +82,14 @@ class World:
 
     @classmethod
     async def open(cls, folder: Path, now: int = 10_000_000, url: str = "", **settings: Any) -> "World":
-        world = cls(url or f"sqlite:///{folder}/rewards.db", now)
         if url:
             migrate.upgrade("rewards", url)
-        else:
-            (folder / "rewards.db").write_bytes(_migrated())
+        world = cls(url or store_url("rewards", folder), now)
         await world._start(settings)
         return world
 
     async def _start(self, settings: dict[str, Any]) -> None:
-        engine = create_engine(self.url)
-        if engine.dialect.name == "sqlite":  # a test's store need not survive a loss of power
-            listen(engine.sync_engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF").close())
-        self.store = Store(engine, "rewards", lambda: self.now, {rewards.TOPIC: rewards.TOPIC})
+        self.store = Store(quick(create_engine(self.url)), "rewards", lambda: self.now, {rewards.TOPIC: rewards.TOPIC})
         await self.store.open()
         self.service = Rewards(RewardsSettings(**settings))
         self.store.on_rollback.append(self.service.forget)

@@ -4,9 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from shared.bus.reader import Received
@@ -29,6 +27,8 @@ from shared.store.engine import create_engine
 from shared.store.work import Store
 from stats.flow import Flow
 from stats.settings import StatsSettings
+
+from tests.stores import quick, store_url
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -149,24 +149,12 @@ def closing(login: int, deal: int, order: int, net: str, *, left: int = 0, close
     return row._replace(**fields)
 
 
-@cache
-def _empty_store() -> bytes:
-    """A migrated store, to be copied: migrating takes longer than most tests."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "empty.db"
-        migrate.upgrade("stats", f"sqlite:///{path}")
-        return path.read_bytes()
-
-
 @asynccontextmanager
 async def open_world(folder: Path, url: str = "", **settings: Any) -> AsyncIterator[World]:
     """A world on a store of its own in the folder, or at a URL."""
     if url:
         migrate.upgrade("stats", url)
-    else:
-        url = f"sqlite:///{folder}/stats.db"
-        (folder / "stats.db").write_bytes(_empty_store())
-    engine = create_engine(url)
+    engine = quick(create_engine(url or store_url("stats", folder)))
     store = Store(engine, "stats", lambda: made.now, {TOPIC: TOPIC})
     made = World(store, StatsSettings(_env_file=None, **settings))
     await store.open()

@@ -15,6 +15,7 @@ from shared.explain import of_subscription
 from shared.store import outbox
 
 from tests.flow.executor_world import MASTER, D, World, account, subscription, world
+from tests.stores import store_url
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +86,7 @@ async def test_a_few_and_many_are_decided_alike_and_replay_agrees(tmp_path: Path
             event = (await w.link_events())[0]
             recorded = json.loads(event.inputs)
             seen.append([(row.volume, row.reason, of_subscription(recorded, row.subscription)) for row in sorted(event.rows)[:11]])
-            done = await run(w.settings.model_copy(update={"home": tmp_path / str(count)}).database("executor"), 0, w.now + 1)
+            done = await run(store_url("executor", tmp_path / str(count)), 0, w.now + 1)
             assert (done.decisions, done.differences) == (count, [])
     assert seen[0] == seen[1]
 
@@ -133,7 +134,7 @@ async def test_a_recorded_run_of_10_000_decisions_gives_the_same_again(tmp_path:
             trade["opened_ms"] = w.now - n * 300
             await w.open(11 + n, 1 + n * n, price=D("1.1") + D(n % 7 - 3) / 10_000, equity=D(9000 + n * 77), balance=D(9500), **trade)
         told = [row for event in await w.link_events() for row in event.rows]
-        done = await run(w.settings.model_copy(update={"home": tmp_path}).database("executor"), 0, w.now + 1)
+        done = await run(store_url("executor", tmp_path), 0, w.now + 1)
         assert (done.decisions, done.differences) == (10_000, [])
     assert len(told) == 10_000
     assert {row.reason for row in told} >= {

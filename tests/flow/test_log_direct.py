@@ -13,7 +13,7 @@ from shared.store.work import Store
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.flow.log_world import NOTES, Noted
-from tests.loopback import quick
+from tests.stores import blank_url, quick
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ async def nothing(_: Any) -> None:
 
 async def test_what_was_just_committed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two commits at once, one by one, and more of them than memory keeps; the stream has each number once, in order."""
-    store = await opened(f"sqlite:///{tmp_path / 'writer.db'}")
+    store = await opened(blank_url(tmp_path, "writer"))
     wire, reads, real_kept = Wire(), [], outbox.kept
     relay = Relay(store, wire, NOTES, nothing)  # type: ignore[arg-type]
 

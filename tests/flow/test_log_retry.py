@@ -14,12 +14,14 @@ from shared.store.work import Store, Work
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from tests.stores import blank_url
+
 TOPIC = "copy.config"
 MASTER = {"type": "master.saved", "id": "copy.config:7:0", "correlation_id": "w-1", "master": {"id": 1, "login": 1001, "customer_id": 5}}
 
 
 async def opened(tmp_path: Path) -> Store:
-    engine = create_engine(f"sqlite:///{tmp_path / 'x.db'}")
+    engine = create_engine(blank_url(tmp_path, "x"))
     async with engine.begin() as connection:
         await connection.run_sync(outbox.log_metadata().create_all)
     store = Store(engine, "x", lambda: 5_000)

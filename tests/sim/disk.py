@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import session as sqlalchemy_session
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from tests.loopback import migrated
+from tests.stores import migrated
 
 Seam = Callable[[str, str], None]
 """Called with a service and the name of a place where it may stop: raises when it does."""

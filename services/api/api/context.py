@@ -27,7 +27,7 @@ from api.commands.change import Change
 from api.errors import AccountUnseen, Refused
 from api.marketplace import Marketplace
 from api.settings import Settings
-from api.store import Answered, Customer, Signed
+from api.store import Answered, Customer, Signed, one_at_a_time
 from api.views import Json
 
 log = structlog.get_logger()
@@ -187,6 +187,7 @@ class Context:
 
     async def _once(self, actor: Actor, operation: Operation, asked: Asked, *, final: bool) -> Json:
         async with self.store.work() as work:
+            await one_at_a_time(work.session)
             change = Change(work, actor, asked.if_match)
             if not asked.key:
                 return await operation(change)

@@ -302,7 +302,10 @@ def halt_state(row: Halt) -> config.Halt:
 
 
 async def one_at_a_time(session: AsyncSession) -> None:
-    """Changes of the configuration happen one after the other, so that no two of them miss each other's rows (cycles, limits, doubles)."""
+    """Commands are carried out one after the other, so that no two of them miss each other's rows (cycles, limits, versions, doubles).
+
+    On SQLite they are anyway.
+    """
     if session.get_bind().dialect.name == "postgresql":
         await session.execute(text("SELECT pg_advisory_xact_lock(727274)"))
 

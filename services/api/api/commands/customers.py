@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlmodel import col
 
-from api import auth, store
+from api import auth
 from api.bodies import Body, Email, Flag, Id, Password, Stamp
 from api.commands.change import Change
 from api.errors import Refused
@@ -39,7 +39,6 @@ class CustomerUpdate(Body):
 
 async def create(change: Change, body: CustomerCreate) -> Json:
     """Raises Refused(CUSTOMER_ALREADY_EXISTS)."""
-    await store.one_at_a_time(change.session)
     await _email_free(change, body.email)
     if body.id is not None and await change.session.get(Customer, body.id) is not None:
         raise Refused("CUSTOMER_ALREADY_EXISTS", f"there is a customer {body.id}")
@@ -57,7 +56,6 @@ async def create(change: Change, body: CustomerCreate) -> Json:
 
 async def update(change: Change, body: CustomerUpdate) -> Json:
     """Raises Refused: RET_ERR_NOTFOUND, CUSTOMER_ALREADY_EXISTS, CONFLICT."""
-    await store.one_at_a_time(change.session)
     customer = await change.session.get(Customer, body.id)
     if customer is None:
         raise Refused("RET_ERR_NOTFOUND", f"there is no customer {body.id}")

@@ -16,7 +16,6 @@ from api.views import Json, follower_view
 
 async def create(change: Change, body: FollowerCreate) -> Json:
     """The new follower. Raises Refused: INVALID_ACCOUNT, FOLLOWER_ALREADY_EXISTS."""
-    await store.one_at_a_time(change.session)
     account = await change.own_account(body.login, "INVALID_ACCOUNT")
     if await store.follower_of(change.session, body.login) is not None:
         raise Refused("FOLLOWER_ALREADY_EXISTS", f"account {body.login} is a follower")
@@ -32,7 +31,6 @@ async def create(change: Change, body: FollowerCreate) -> Json:
 async def update(change: Change, follower_id: int, body: FollowerUpdate) -> Json:
     """The follower as it is now. Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, INVALID_ACCOUNT, MAX_MASTER_COUNT, CONFLICT,
     PRECONDITION_FAILED."""
-    await store.one_at_a_time(change.session)
     follower = await change.own(Follower, follower_id)
     change.unchanged_since(follower, body.updated_time)
     await same_login(change, follower.login, body.login)
@@ -51,7 +49,6 @@ async def update(change: Change, follower_id: int, body: FollowerUpdate) -> Json
 
 async def delete(change: Change, follower_id: int, close_policy: ClosePolicy | None) -> Json:
     """Its subscriptions go with it. Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, ACTIVE_LINKS, PRECONDITION_FAILED."""
-    await store.one_at_a_time(change.session)
     follower = await change.own(Follower, follower_id)
     change.unchanged_since(follower, None)
     if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.follower_login), follower.login):

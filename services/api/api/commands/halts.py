@@ -18,7 +18,6 @@ async def halt(change: Change, body: HaltBody) -> Json:
 
     Raises Refused: INVALID_DATA, MASTER_NOT_FOUND, FOLLOWER_NOT_FOUND, PERMISSION_DENIED.
     """
-    await store.one_at_a_time(change.session)
     key = await _key(change, body)
     found = await _found(change, body.scope, key)
     if found is None:
@@ -31,7 +30,6 @@ async def halt(change: Change, body: HaltBody) -> Json:
 
 async def resume(change: Change, body: ResumeBody) -> Json:
     """The halt, lifted. Raises Refused: RET_ERR_NOTFOUND when nothing was halted, and as `halt` does."""
-    await store.one_at_a_time(change.session)
     found = await _found(change, body.scope, await _key(change, body))
     if found is None or not found.active:
         raise Refused("RET_ERR_NOTFOUND", "this was not halted")

@@ -40,7 +40,6 @@ async def set_level(change: Change, master_id: int, level: str) -> Json:
     """Gives a leader a level; none with an empty name. What it asks for already stays until it asks for something else.
 
     Raises Refused(RET_ERR_NOTFOUND)."""
-    await store.one_at_a_time(change.session)
     master = await change.own(Master, master_id)
     asks = await change.session.get(LeadConfig, master.id)
     before = as_object(asks, ASKS) if asks else None

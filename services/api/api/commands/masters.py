@@ -21,7 +21,6 @@ async def create(change: Change, body: MasterCreate) -> Json:
     Raises Refused: ACCOUNT_NOT_FOUND, INVALID_ACCOUNT, MASTER_ACCOUNT_MUST_BE_REAL, MASTER_ALREADY_EXISTS, INVALID_REWARD_POLICY,
     INVALID_PAYOUT_ACCOUNT.
     """
-    await store.one_at_a_time(change.session)
     account = await change.own_account(body.login, "ACCOUNT_NOT_FOUND")
     refuse(decide.may_lead(account.mode))
     if await store.master_of(change.session, body.login) is not None:
@@ -40,7 +39,6 @@ async def create(change: Change, body: MasterCreate) -> Json:
 async def update(change: Change, master_id: int, body: MasterUpdate) -> Json:
     """The master as it is now. Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, INVALID_ACCOUNT, CONFLICT, PRECONDITION_FAILED,
     and for a new policy as `create` does."""
-    await store.one_at_a_time(change.session)
     master = await change.own(Master, master_id)
     change.unchanged_since(master, body.updated_time)
     await same_login(change, master.login, body.login)
@@ -59,7 +57,6 @@ async def update(change: Change, master_id: int, body: MasterUpdate) -> Json:
 
 async def delete(change: Change, master_id: int, close_policy: ClosePolicy | None) -> Json:
     """Its subscriptions and its policy go with it. Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, ACTIVE_LINKS."""
-    await store.one_at_a_time(change.session)
     master = await change.own(Master, master_id)
     change.unchanged_since(master, None)
     if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.master_login), master.login):

@@ -23,6 +23,7 @@ async def offer(change: Change, vault: Vault) -> Json:
         return {"enabled": 1}
     if not customer.otp_sealed:
         customer.otp_sealed = vault.seal(pyotp.random_base32())
+        change.record("otp_secret", customer, None, {"otp_enabled": 0}, customer.id)
     secret = vault.open(customer.otp_sealed)
     return {"enabled": 0, "secret": secret, "uri": pyotp.TOTP(secret).provisioning_uri(name=customer.email, issuer_name=ISSUER)}
 

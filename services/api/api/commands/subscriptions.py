@@ -18,7 +18,6 @@ async def create(change: Change, body: SubscriptionCreate) -> Json:
     Raises Refused: INVALID_ACCOUNT, FOLLOWER_NOT_FOUND, MASTER_NOT_FOUND, MASTER_NOT_AVAILABLE, FOLLOWER_MODE_NOT_ALLOWED, COPY_CYCLE,
     SUBSCRIPTION_ALREADY_EXISTS, MAX_MASTER_COUNT, ALLOCATION_EXCEEDED, INVALID_DATA.
     """
-    await store.one_at_a_time(change.session)
     account = await change.own_account(body.follower_login, "INVALID_ACCOUNT")
     follower = await store.follower_of(change.session, body.follower_login)
     if follower is None:
@@ -48,7 +47,6 @@ async def update(change: Change, subscription_id: int, body: SubscriptionUpdate)
     Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, INVALID_DATA, MAX_MASTER_COUNT, ALLOCATION_EXCEEDED, CONFLICT,
     PRECONDITION_FAILED; and when it is switched on again MASTER_NOT_AVAILABLE, FOLLOWER_MODE_NOT_ALLOWED.
     """
-    await store.one_at_a_time(change.session)
     subscription = await change.own(Subscription, subscription_id)
     change.unchanged_since(subscription, body.updated_time)
     for name in ("master_login", "follower_login"):
@@ -77,7 +75,6 @@ async def changed(change: Change, subscription: Subscription, before: Json, *, c
 
 async def delete(change: Change, subscription_id: int, close_policy: ClosePolicy | None) -> Json:
     """Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, ACTIVE_LINKS, PRECONDITION_FAILED."""
-    await store.one_at_a_time(change.session)
     subscription = await change.own(Subscription, subscription_id)
     change.unchanged_since(subscription, None)
     if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.subscription_id), subscription.id):

@@ -51,7 +51,6 @@ async def put_config(request: Request) -> Json:
     leader, settings = fields.whole(caller.fields, "leaderUserId", 1), caller.context.settings
 
     async def configure(change: Change) -> Json:
-        await store.one_at_a_time(change.session)
         wanted = await _wanted(change.session, caller.fields, settings)
         one = await _followed(change.session, caller.login, leader)
         least = await least_for(change.session, leader, settings)
@@ -81,7 +80,6 @@ async def put_stops(request: Request) -> Json:
     delay = fields.whole(sent, "stopLossDelay", 0, DELAY_MAX_S) if fields.given(sent, "stopLossDelay") else None
 
     async def protect(change: Change) -> Json:
-        await store.one_at_a_time(change.session)
         await followed_by(change.session, caller.login)
         one = await _followed(change.session, caller.login, leader)
         held = await holdings.copied_positions(change.session, caller.login)

@@ -78,7 +78,6 @@ async def cancel_leader(leader: str, request: Request) -> Json:
     login = fields.user_id(leader, "leaderUserId")
 
     async def end(change: Change) -> Json:
-        await store.one_at_a_time(change.session)
         followed = await store.subscriptions_of(change.session, follower=caller.login, master=login)
         if not followed:
             raise SignedRefusal(-32045)

@@ -140,7 +140,6 @@ async def remove_follower(follower: str, request: Request) -> Json:
     login = fields.user_id(follower, "followerUserId")
 
     async def end(change: Change) -> Json:
-        await store.one_at_a_time(change.session)
         if await store.master_of(change.session, caller.login) is None:
             raise SignedRefusal(-120047)
         found = await store.subscriptions_of(change.session, follower=login, master=caller.login)
