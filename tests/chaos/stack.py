@@ -33,6 +33,8 @@ class ChaosStack(RunningStack):
     def __init__(self, home: Path, port_base: int) -> None:
         super().__init__(home, port_base)
         self.port_base = port_base
+        self.clock_offset_s = 0.0
+        """By how much all services' clocks are ahead of the machine's (of a `ProcessStack`)."""
         self.failures: list[str] = []
         """Answers of 500 and above that the workload got."""
         self._http.event_hooks["response"].append(self._look)
@@ -76,7 +78,7 @@ class ChaosStack(RunningStack):
 
     def program(self, service: str, **env: str) -> Program:
         """A service's command and environment, as the stack runs it; with what is different for one more instance."""
-        program = service_program(Home(self.home), Stack(self.port_base), service)
+        program = service_program(Home(self.home), Stack(self.port_base, self.clock_offset_s), service)
         return Program(service, program.command, {**program.env, **env})
 
     @contextlib.contextmanager
@@ -176,7 +178,7 @@ class ProcessStack(ChaosStack):
         self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        home, stack = Home(self.home), Stack(self.port_base)
+        home, stack = Home(self.home), Stack(self.port_base, self.clock_offset_s)
         home.prepare()
         home.remember(stack)
         self._stopping.clear()
@@ -245,10 +247,13 @@ class ProcessStack(ChaosStack):
 
 
 @contextlib.contextmanager
-def running(folder: Path, urls: dict[str, str] | None = None, env: dict[str, dict[str, str]] | None = None) -> Iterator[ChaosStack]:
-    """A stack that is stopped at the end, whatever happens; on Postgres when URLs are given."""
+def running(
+    folder: Path, urls: dict[str, str] | None = None, env: dict[str, dict[str, str]] | None = None, clock_offset_s: float = 0
+) -> Iterator[ChaosStack]:
+    """A stack that is stopped at the end, whatever happens; on Postgres when URLs are given. `clock_offset_s` needs an `env`."""
     home = folder / "home"
     stack = ChaosStack(home, free_base()) if urls is None and env is None else ProcessStack(home, free_base(), urls or {}, env or {})
+    stack.clock_offset_s = clock_offset_s
     try:
         stack.start()
         yield stack

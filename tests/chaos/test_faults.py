@@ -23,7 +23,7 @@ SCALE = int(os.environ.get("CHAOS_SCALE", "1"))
 """`CHAOS_SCALE=10 make chaos` makes ten times as many trades, in blocks that are up to ten times as large."""
 BLOCKS = min(SCALE, 10)
 
-SMALL = Plan(trades=48, block=48, seconds=5)
+SMALL = Plan(trades=30, block=30, seconds=4)
 LARGE = Plan(trades=240 * SCALE, block=80 * BLOCKS, seconds=(10 if SCALE == 1 else 5 * BLOCKS), hands=(1 if SCALE == 1 else 6))
 STOP_S = 10
 

@@ -1,70 +1,68 @@
-"""Each service starts with its own dependencies alone: installed from the lock file into an environment in which no other service is."""
+"""Each service imports what it declares alone: its packages in the lock file, `shared`, and no other service.
 
-import os
+The images of `make e2e` are each built of these alone, and run.
+"""
+
+import ast
+import re
 import subprocess
-import time
+import sys
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import httpx
 import pytest
-
-from tests.ports import free_base
 
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".tools" / "uv" / "bin" / "uv"
 SERVICES = ("api", "console", "executor", "gateway", "rewards", "stats")
-ANSWERS_S = 120
-"""Nothing is compiled yet, and the machine may be busy: 10 s where it is not."""
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.skipif(not UV.exists(), reason="uv is not in .tools (make setup)")
 
 
-def install(service: str, folder: Path) -> Path:
-    """Makes the environment exactly what the service declares (what another one needed is taken out). Answers its python."""
-    where = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder)}
-    where.pop("VIRTUAL_ENV", None)
-    command = [UV, "sync", "--frozen", "--no-dev", "--quiet", "--package", f"lockstep-{service}"]
-    subprocess.run(command, cwd=ROOT, env=where, check=True)
-    return folder / "bin" / "python"
+def imported(folder: Path) -> dict[str, Path]:
+    """The top-level modules that the files below a folder import, also inside functions, and where one of them is."""
+    found: dict[str, Path] = {}
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            found |= {name.partition(".")[0]: file for name in names}
+    return found
 
 
-@pytest.mark.skipif(not UV.exists(), reason="uv is not in .tools (make setup)")
-@pytest.mark.timeout(900)
-def test_each_service_starts_with_its_own_dependencies_alone(tmp_path: Path) -> None:
-    """Nobody's Redis answers here: a service lives without it, and waits. One after the other: what they share is compiled once."""
-    port = free_base()
-    for service in SERVICES:
-        python = install(service, tmp_path / "environment")
-        strangers = [*(other for other in SERVICES if other != service), "lockstep", "pytest", "testcontainers"]
-        look = f"import importlib.util as u; print([name for name in {strangers!r} if u.find_spec(name)])"
-        found = subprocess.run([python, "-c", look], capture_output=True, text=True, check=True, cwd=tmp_path, env=own({}))
-        assert found.stdout.strip() == "[]", service
-        settings = {
-            "LOCKSTEP_HOME": str(tmp_path / "home" / service),
-            "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{port + 9}",
-            "LOCKSTEP_HTTP_PORT": str(port),
-        }
-        with (tmp_path / f"{service}.log").open("w") as log:
-            process = subprocess.Popen([python, "-m", service], cwd=tmp_path, env=own(settings), stdout=log, stderr=subprocess.STDOUT)
-        try:
-            until = time.monotonic() + ANSWERS_S
-            while not alive(port):
-                said = (tmp_path / f"{service}.log").read_text()
-                assert process.poll() is None, f"{service}: {said[-2000:]}"
-                assert time.monotonic() < until, f"{service}: {said[-2000:]}"
-                time.sleep(0.1)
-        finally:
-            process.kill()
-            process.wait()
+@cache
+def declared(service: str) -> frozenset[str]:
+    """The distributions of which the service's environment is made."""
+    command = [UV, "export", "--frozen", "--no-dev", "--no-hashes", "--quiet", "--package", f"lockstep-{service}"]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return frozenset(_normal(line.partition("==")[0]) for line in lines if "==" in line)
 
 
-def own(settings: dict[str, str]) -> dict[str, str]:
-    """The environment of a process that knows nothing of the one that runs the tests."""
-    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}} | settings
+def missing(service: str, modules: dict[str, Path]) -> dict[str, Path]:
+    """Which of the modules are neither Python's own, nor the service's, nor of a distribution that it has."""
+    own, known = {*sys.stdlib_module_names, service, "shared"}, packages_distributions()
+
+    def brought(name: str) -> bool:
+        return name in own or any(_normal(distribution) in declared(service) for distribution in known.get(name, ()))
+
+    return {name: file for name, file in modules.items() if not brought(name)}
 
 
-def alive(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=2).json() == {"status": "ok"}
-    except (httpx.HTTPError, ValueError):
-        return False
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_imports_what_it_declares_alone(service: str) -> None:
+    modules = imported(ROOT / "services" / service / service)
+    assert service in modules
+    assert missing(service, imported(ROOT / "shared" / "shared") | modules) == {}
+
+
+def test_a_stranger_is_found() -> None:
+    here = Path(__file__)
+    strangers = dict.fromkeys(("pytest", "numpy", "executor", "lockstep", "nicegui"), here)
+    assert missing("gateway", strangers) == strangers
+    assert missing("executor", strangers).keys() == {"pytest", "lockstep", "nicegui"}

@@ -10,7 +10,7 @@ from api import columns, filters
 from api.columns import units
 from api.errors import Refused
 from api.filters import FilterField
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shared.store.engine import ScaledDecimal
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, create_engine, insert, select
@@ -177,6 +177,8 @@ JSON = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(given_=st.dictionaries(st.sampled_from([*filters.KEYS, *FIELDS, "nonsense"]), JSON, max_size=4))
+@example(given_={"amount": Decimal("NaN")})
+@example(given_={"amount": Decimal("-Infinity")})
 def test_whatever_is_sent_is_a_filter_or_refused(connection: Connection, given_: dict[str, Any]) -> None:
     try:
         query = filters.parse(given_, FIELDS, 100, 500, {})

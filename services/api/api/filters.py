@@ -202,7 +202,8 @@ def _operand(value: Any, name: str, kind: Kind) -> Any:
         value = parse_json(value)
     if kind == "int" and isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit() and len(value) < 20:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int if kind == "int" else int | Decimal) or abs(value) > INT64_MAX:
+    number = isinstance(value, int if kind == "int" else int | Decimal) and not isinstance(value, bool)
+    if not number or not Decimal(value).is_finite() or abs(value) > INT64_MAX:
         raise _invalid(f"{name} compares with a {'whole ' if kind == 'int' else ''}number")
     if kind == "number":
         amount = Decimal(value)
