@@ -16,7 +16,6 @@ from lockstep import access, letters
 from lockstep.options import HomeOption, JsonOption, ServiceOption, ShardsOption, UrlOption, busy, home_of
 from lockstep.sim import sim_command
 from lockstep.stack import DEFAULT_BASE, DEFAULT_HOME, DEFAULT_SPEED, HIGHEST_BASE, MOST_SHARDS, Stack, StackError
-from lockstep.stores import sharded
 
 
 class _Commands(TyperGroup):
@@ -60,6 +59,7 @@ def up(
 
     Example: lockstep up --home /tmp/try --port-base 9000 --no-demo
     """
+    from lockstep.stores import sharded
     from lockstep.up import up as run_up
 
     where = home_of(home)

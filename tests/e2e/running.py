@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import redis
+from lockstep.sessions import issued
 from lockstep.stack import Home, Stack
 
 from tests.ports import free_base
@@ -113,7 +114,7 @@ class RunningStack(Client):
         return redis.Redis.from_url(Home(self.home).redis_url(Stack(self._port_base)), socket_timeout=5)
 
     def token(self, customer: int) -> str:
-        return self.command("token", "customer", str(customer))
+        return issued(Home(self.home), "customer", str(customer))
 
     def alive(self) -> bool:
         return self._process is None or self._process.poll() is None
