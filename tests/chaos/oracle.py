@@ -154,10 +154,10 @@ class World:
     def missed(self, follower: str, k: int) -> None:
         """A trade that was over before anybody could know that this follower copies it: a skip says so, and nothing was bought or owed."""
         copy = self.copies[follower, k]
-        assert copy.position is not None
         assert trade(k).quick
         assert not copy.fee
-        self.balances[follower] -= copy.position.net
+        if copy.position is not None:
+            self.balances[follower] -= copy.position.net
         self.copies[follower, k] = Copy(None, "MASTER_CLOSED")
 
     def positions(self, who: str) -> list[tuple[int, str, str, int]]:

@@ -19,6 +19,8 @@ from tests.stores import store_url
 
 pytestmark = pytest.mark.anyio
 
+HOUR_MS = 3_600_000
+
 MANY = 620
 
 
@@ -57,6 +59,25 @@ async def test_open_partial_close_and_close_of_620_followers(tmp_path: Path) -> 
         await w.reduce(11, 50, 0)
         assert sum(w.open_volume(login) for login in logins) == 0
         assert sum(row.phase == "closed" for row in (await w.links()).values()) == 414
+
+
+@pytest.mark.parametrize("followers", [1, 12], ids=["one", "a fan-out"])
+async def test_nobody_waits_for_the_hour_of_a_clock_that_was_wrong(tmp_path: Path, followers: int) -> None:
+    """The clock is an hour ahead when orders are sent that stay out, and right again afterwards: they are asked for at once."""
+    async with world(tmp_path) as w:
+        logins = await filled(w, [subscription(n, 2999 + n) for n in range(1, followers + 1)])
+        for asked, act in ((orders.OpenCopies, lambda: w.open(11)), (orders.CloseCopies, lambda: w.reduce(11, 40, 60))):
+            w.now += HOUR_MS
+            w.venue.deaf = True
+            await act()
+            w.now -= HOUR_MS
+            w.venue.deaf = False
+            await w.tick(1)
+            first, again = await w.orders(asked)
+            assert sorted(row.login for row in first.rows) == sorted(row.login for row in again.rows) == [*logins]
+            await w.tick(1)
+            assert len(await w.orders(asked)) == 2
+        assert [w.open_volume(login) for login in logins] == [60] * followers
 
 
 async def test_entries_hold_500_rows_and_ids_are_in_order(tmp_path: Path) -> None:

@@ -52,6 +52,20 @@ async def test_the_answer_window_says_when_to_ask_again(tmp_path: Path) -> None:
     await world.close()
 
 
+async def test_nobody_waits_for_the_hour_of_a_clock_that_was_wrong(tmp_path: Path) -> None:
+    """An hour ahead when the payment was asked for, right again afterwards: it is asked for at once, and once."""
+    world = await opened(tmp_path)
+    await world.policy(reward_type=3, fee_percent=dec("20"))
+    await world.subscribe(7)
+    world.now += 3_600_000
+    await world.closed(7, 9001, profit="100")
+    world.now -= 3_600_000
+    for _ in range(2):
+        await world.tick()
+        assert len(world.requests) == 2
+    await world.close()
+
+
 async def test_the_clock_tolerance_says_how_long_a_silent_venue_is_waited_for(tmp_path: Path) -> None:
     world = await opened(tmp_path, clock_tolerance_s=10)
     await world.policy(reward_type=2, billing_period="daily", fee_amount=dec("2"))

@@ -350,6 +350,10 @@ async def _prepared(late: str | None, images: dict[str, bytes], logins: dict[str
         for _, act in actions:
             await act()
         await simulation._sweep()
+    for service, topic in world.feeds():  # a writer waits for the readers that it has heard of
+        await world.watch(service, topic)
+    for topic in WRITER:
+        await simulation._relay(topic, "look")
     images = world.images()
     world.close()
     return images, work.logins

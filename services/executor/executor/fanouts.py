@@ -131,9 +131,9 @@ def of_logins(logins: Iterable[int]) -> Chosen:
     return lambda flight: np.isin(flight.logins, wanted)
 
 
-def sent_before(due: int) -> Chosen:
-    """The copies that were sent until then."""
-    return lambda flight: np.full(len(flight.alone), flight.created_ms <= due)
+def sent_outside(due: int, now: int) -> Chosen:
+    """The copies that were sent until `due`, or later than now."""
+    return lambda flight: np.full(len(flight.alone), flight.created_ms <= due or flight.created_ms > now)
 
 
 def everything(flight: Flight) -> Truth:

@@ -98,7 +98,7 @@ async def _look_at_copy(desk: Desk, out: Outgoing, own: OwnStopFacts) -> None:
     sign = 1 if link.side == BUY else -1
     reason = RATE_PROFIT if own.profit and (price - own.profit) * sign >= 0 else ""
     beyond = bool(own.loss) and (price - own.loss) * sign <= 0
-    since = (own.beyond_ms or desk.now) if beyond else 0
+    since = min(own.beyond_ms or desk.now, desk.now) if beyond else 0
     if beyond and desk.now - since >= own.delay_ms:
         reason = RATE_LOSS
     if since != own.beyond_ms:
@@ -119,7 +119,7 @@ async def _look_at_all(desk: Desk, out: Outgoing, stop: CopyStopFacts) -> None:
     active = [await desk.link(stake.master_order, stake.subscription) for stake in desk.memory.follows.open_stakes(stop.subscription)]
     made = stop.realised + sum(floating(desk, link) for link in active if link is not None and link.volume_now)
     beyond = stop.loss > 0 and made <= -stop.loss
-    since = (stop.beyond_ms or desk.now) if beyond else 0
+    since = min(stop.beyond_ms or desk.now, desk.now) if beyond else 0
     if since != stop.beyond_ms:
         stop.beyond_ms = since
         desk.memory.follows.put_copy_stop(stop)

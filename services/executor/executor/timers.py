@@ -1,11 +1,14 @@
 """What nobody tells: answers that stay out, refused closes and changes that are to be tried again, and old records."""
 
+from typing import NamedTuple
+
 from shared.store.work import Work
+from sqlalchemy import ColumnElement
 
 from executor import follow_stops, links, pending_side, reconcile
 from executor.closing import MASTER_CLOSED, settle, withdraw
 from executor.desk import Desk
-from executor.fanouts import sent_before
+from executor.fanouts import sent_outside
 from executor.follower_side import symbol_of
 from executor.levels import DRIFTS
 from executor.links import PENDING
@@ -23,15 +26,30 @@ DAY_MS = 86_400_000
 CLEAN_EVERY_MS = 3_600_000
 
 
+class Overdue(NamedTuple):
+    """What has waited for too long: since before `due`, or since a time that has not come. The clock was wrong then, and who waited for
+    that time could wait for hours with a close."""
+
+    due: int
+    now: int
+
+    def since(self, at_ms: int) -> bool:
+        return 0 < at_ms <= self.due or at_ms > self.now
+
+    def rows(self, at_ms: ColumnElement[int]) -> ColumnElement[bool]:
+        """The same of a column, whose value 0 means that nothing waits."""
+        return (at_ms <= self.due) | (at_ms > self.now)
+
+
 async def ring(desk: Desk, work: Work) -> None:
     """To be called each second."""
     await desk.begin(work)
     out = Outgoing()
-    due = work.now - desk.settings.unknown_after_ms
     link = table(Link)
-    late = ((link.c.sent_ms > 0) & (link.c.sent_ms <= due)) | ((link.c.protect_ms > 0) & (link.c.protect_ms <= due))
-    for found in await desk.links_where(sent_before(due), link.c.state == 0, late, limit=RING_LIMIT):
-        await look_after(desk, out, found, due)
+    waiting = Overdue(work.now - desk.settings.unknown_after_ms, work.now)
+    late = ((link.c.sent_ms > 0) & waiting.rows(link.c.sent_ms)) | ((link.c.protect_ms > 0) & waiting.rows(link.c.protect_ms))
+    for found in await desk.links_where(sent_outside(*waiting), link.c.state == 0, late, limit=RING_LIMIT):
+        await look_after(desk, out, found, waiting)
     await follow_stops.watch(desk, out)
     await reconcile.begin_due(desk, out)
     if work.now - desk.memory.cleaned_ms >= CLEAN_EVERY_MS:
@@ -40,12 +58,12 @@ async def ring(desk: Desk, work: Work) -> None:
     out.emit(work)
 
 
-async def look_after(desk: Desk, out: Outgoing, link: LinkRecord, due: int) -> None:
+async def look_after(desk: Desk, out: Outgoing, link: LinkRecord, waiting: Overdue) -> None:
     """One link with something overdue. Without an answer the outcome is unknown: the very same order is asked for again.
 
     What was refused is another matter: that order is done, so the next one has an id of its own.
     """
-    if 0 < link.sent_ms <= due:
+    if waiting.since(link.sent_ms):
         if link.phase == links.OPEN and not link.close_volume:
             link.sent_ms = 0
             await settle(desk, out, link, link.close_reason or MASTER_CLOSED)
@@ -56,7 +74,7 @@ async def look_after(desk: Desk, out: Outgoing, link: LinkRecord, due: int) -> N
             await ask_again(desk, out, link, orders=True, changes=False)
             link.reason = UNKNOWN
             out.tell(link, await symbol_of(desk, link))
-    if 0 < link.protect_ms <= due:
+    if waiting.since(link.protect_ms):
         if link.reason in DRIFTS and link.phase == links.OPEN:
             approach(desk, out, link)
         elif link.reason in DRIFTS and link.phase == PENDING:

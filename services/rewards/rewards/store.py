@@ -225,8 +225,10 @@ async def accruals_where(session: AsyncSession, *conditions: Any, limit: int | N
 
 
 async def due_accruals(session: AsyncSession, now: int, limit: int = CHUNK) -> list[Accrual]:
-    """Accruals for which something is to be done without an answer."""
-    statement = select(*ACCRUAL_COLUMNS).where(tables.accrual.c.next_ms <= now).order_by(tables.accrual.c.next_ms).limit(limit)
+    """Accruals for which something is to be done without an answer: now, or by a clock that was wrong when they changed last."""
+    table = tables.accrual
+    due = (table.c.next_ms <= now) | ((table.c.next_ms > now) & (table.c.updated_ms > now))
+    statement = select(*ACCRUAL_COLUMNS).where(due).order_by(table.c.next_ms).limit(limit)
     return [Accrual(*row) for row in (await session.execute(statement)).all()]
 
 
