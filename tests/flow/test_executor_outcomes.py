@@ -13,7 +13,7 @@ from shared.contracts.config import SubscriptionDeleted, SubscriptionSaved
 from shared.contracts.links import LinkState
 from shared.contracts.orders import CloseCopies, OpenCopies, ProtectCopies, SyncAccounts
 
-from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, D, account, subscription, world
+from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, D, account, opened, subscription, world
 from tests.stores import store_url
 
 pytestmark = pytest.mark.anyio
@@ -180,6 +180,27 @@ async def test_reconcile_takes_up_an_opening_whose_answer_was_lost(tmp_path: Pat
             work.emitted.clear()
         await reconciled(w)
         assert ((await w.links())[1].phase, (await w.links())[1].volume_now) == ("open", 100)
+
+
+@pytest.mark.parametrize(("left", "end"), [(100, ("open", "", 100)), (40, ("open", "", 40)), (0, ("skipped", "MASTER_CLOSED", 0))])
+async def test_an_opening_that_comes_after_its_position_was_found_is_decided_on(tmp_path: Path, left: int, end: Any) -> None:
+    """A reconcile finds a position of the master whose opening lies among the dead letters. Retried, what is left of it is copied, once."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        late = opened(11, 100, now=w.now)
+        w._keep(late)
+        await reconciled(w, MASTER)
+        if left < 100:
+            await w.reduce(11, 100 - left, left)
+        assert await w.links() == {}
+        for _ in range(2):
+            await w.told(late)
+            link = (await w.links())[1]
+            assert (link.phase, link.reason, w.open_volume(ANNA)) == end
+        assert len(await w.orders(OpenCopies)) == int(left > 0)
+        if left:
+            await w.reduce(11, left, 0)
+            assert ((await w.links())[1].phase, w.open_volume(ANNA)) == ("closed", 0)
 
 
 @pytest.mark.parametrize(("policy", "closes"), [("adopt", 1), ("close", 1), ("report", 0)])

@@ -27,12 +27,13 @@ OnFilled = Callable[[Desk, Outgoing, PositionRecord], Awaitable[None]]
 
 
 async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_filled: OnFilled) -> None:
-    """A position that nobody copied was opened. One that is known already (told twice) changes nothing.
+    """A position that nobody copied was opened. One that is known already (told twice) changes nothing, unless a reconcile has only noted
+    it: then its opening comes late (a dead letter that was retried, say), and what is left of it is decided on.
 
     `on_filled` is what happens when it was a pending order before.
     """
     known = await desk.position(row.order) if await may_be_known(desk, row) else None
-    if known is not None and known.kind == POSITION:
+    if known is not None and known.kind == POSITION and not known.only_noted:
         return
     accounts = await desk.accounts([row.login])
     reward = accounts.get(row.login, "reward_credit")
@@ -57,13 +58,17 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
         leverage=row.leverage,
         margin_type=row.margin_type,
     )
+    late = known if known is not None and known.only_noted else None
+    if late is not None:
+        position.volume, position.sl, position.tp = late.volume, late.sl, late.tp
+        position.version, position.closed_ms = late.version, late.closed_ms
     desk.changed_position(position)
     if await undone(desk, row.login, row.order, "opened", copied=False):
         out.close_forbidden(row)
         return
     ahead = desk.settings.closed_meanwhile == "skip" and row.order in closed_ahead(work)
-    await fan_out(desk, work, position, new=known is None, closed=ahead)
-    if known is not None:
+    await fan_out(desk, work, position, new=known is None, closed=ahead or not position.volume)
+    if known is not None and late is None:
         await on_filled(desk, out, position)
 
 

@@ -250,7 +250,7 @@ def _as_closed(position: PositionRecord, left: int, now: int) -> ClosedRow:
 
 
 def _note(desk: Desk, login: int, row: HeldRow) -> None:
-    """A position whose opening was never seen: known from now on, so that a follower may ask for it; not copied by itself.
+    """A position whose opening was never seen: known from now on, so that a follower may ask for it; not copied before its opening is told.
 
     The equity before it is not known: the ratio modes will refuse it (MASTER_EQUITY_INVALID).
     """

@@ -37,6 +37,11 @@ class PositionRecord:
     leverage: int = 0
     margin_type: int = 0
 
+    @property
+    def only_noted(self) -> bool:
+        """A reconcile found it: nobody has told of its opening, or of the equity before it."""
+        return self.kind == POSITION and not self.equity and not self.balance
+
 
 @dataclass(slots=True)
 class LinkRecord:
