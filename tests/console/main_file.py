@@ -2,9 +2,9 @@
 
 from console.api import Api
 from console.app import register
-from console.live import Streams
 from console.session import Console
 from console.settings import Settings
+from console.streams import Streams
 from nicegui import ui
 
 from tests.console.stage import staged

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from console import fees, figures, forms, words
 from console.charts import drawdowns, padded
-from console.live import events
 from console.office.browser import Field, FilterError, condition
 from console.office.letters import LETTERS
 from console.pages.market import AT_FIRST, query_of
 from console.pages.statement import periods
 from console.pages.wizard import STEPS
 from console.settings import Settings
+from console.streams import events
 from hypothesis import given
 from hypothesis import strategies as st
 from shared.contracts.config import REWARD_MATRIX

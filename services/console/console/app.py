@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import Api
 from console.frame import STATIC
-from console.live import Streams
 from console.office.halts import halts
 from console.office.letters import audit, letters
 from console.office.overview import overview
@@ -26,6 +25,7 @@ from console.pages.strategies import strategies
 from console.pages.wizard import wizard
 from console.session import Console
 from console.settings import Settings
+from console.streams import Streams
 
 Page = Callable[..., Awaitable[Any]]
 

@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from nicegui import app, ui
@@ -15,9 +15,7 @@ from starlette.responses import RedirectResponse
 
 from console.api import Api, ApiError, Json
 from console.settings import Settings
-
-if TYPE_CHECKING:
-    from console.live import Streams
+from console.streams import Streams
 
 Kind = Literal["customer", "manager"]
 HOME: dict[Kind, str] = {"customer": "/", "manager": "/office"}
@@ -30,7 +28,7 @@ class Console:
 
     settings: Settings
     api: Api
-    streams: "Streams"
+    streams: Streams
 
     def cookie_secret(self) -> str:
         """What signs the session cookie: derived, so that it says nothing of what signs the api's sessions."""
