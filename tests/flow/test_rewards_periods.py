@@ -201,6 +201,21 @@ async def test_an_annual_percentage_of_daily_equity_is_rounded_once(world: World
     assert fees(world) == [dec("1.70")]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_the_equity_of_before_the_subscription_counts_until_another_is_told(world: World, restarted: bool) -> None:
+    """10 days at the 36500 that were told before anybody was followed, then 21 at 73000, 1 % a year: 10 * 1 + 21 * 2 = 52.00."""
+    await world.policy(reward_type=4, billing_period="monthly", fee_percent=dec("1"))
+    world.now = at("2024-02-20")
+    await world.account(FOLLOWER, 2, equity="36500")
+    if restarted:
+        await world.restart()
+    await world.subscribe(7, created_ms=at("2024-03-01"))
+    world.now = at("2024-03-11 12:00")
+    await world.account(FOLLOWER, 2, equity="73000")
+    await until(world, "2024-04-01")
+    assert fees(world) == [dec("52.00")]
+
+
 async def test_each_day_counts_with_its_own_equity(world: World) -> None:
     """10 days at 36500, then 21 at 73000, 1 % a year: 10 * 1 + 21 * 2 = 52.00. A debt counts as nothing."""
     await world.policy(reward_type=4, billing_period="monthly", fee_percent=dec("1"))

@@ -58,10 +58,21 @@ class Billing:
                     cursors[policy.reward_type] = subscription.created_ms
                     fresh.append(Line(subscription.id, policy.reward_type, subscription.created_ms))
         await records.add_lines(work.session, fresh)
+        await self._begin_days(work, known, fresh)
         await records.wake(work.session, subscriptions)
         await store.mark_stale(work.session, subscriptions)
         performing = [known.subscriptions[one.subscription_id] for one in fresh if one.reward_type == RewardType.PERFORMANCE_FEE_HWM]
         await self._begin_marks(work, known, performing)
+
+    async def _begin_days(self, work: Work, known: Known, lines: Sequence[Line]) -> None:
+        """The equity with which followers begin: it counts until another is told, which may be days later."""
+        begun = [(known.subscriptions[line.subscription_id].follower_login, line.cursor_ms) for line in lines]
+        rows = [
+            {"login": login, "day_ms": period_at("daily", at_ms, self._zone).start, "equity": known.equity(login)}
+            for login, at_ms in dict(begun).items()
+            if login in known.accounts and known.billed_on_equity(login)
+        ]
+        await records.begin_equities(work.session, rows)
 
     async def _begin_marks(self, work: Work, known: Known, subscriptions: Sequence[Subscription]) -> None:
         """The mark of a follower and a master, at the value of now; one that they had before goes on."""

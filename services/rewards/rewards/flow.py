@@ -197,9 +197,8 @@ class Rewards:
         changed = []
         for row in rows:
             equity = EXACT.subtract(row.equity, row.credit)
-            account = known.accounts.get(row.login)
             fresh = Account(row.login, row.customer_id, row.mode, row.currency, equity)
-            if account is None or (account.customer_id, account.mode, account.currency) != (row.customer_id, row.mode, row.currency):
+            if known.accounts.get(row.login) != fresh:
                 changed.append(fresh)
             known.accounts[row.login] = fresh
         await store.save_accounts(work.session, changed)

@@ -138,6 +138,12 @@ async def add_flows(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> No
         await session.execute(upsert(session, tables.flow).on_conflict_do_nothing(), list(rows))
 
 
+async def begin_equities(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Days' equities, where none is known of the day."""
+    if rows:
+        await session.execute(upsert(session, tables.equity_day).on_conflict_do_nothing(), list(rows))
+
+
 async def save_equities(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
     await put(session, tables.equity_day, rows)
 
