@@ -8,10 +8,11 @@ import httpx
 import pytest
 from executor import store
 from executor.replay import again, run
-from shared.contracts import trades
+from shared.contracts import orders, trades
 from shared.contracts.config import SubscriptionDeleted, SubscriptionSaved
 from shared.contracts.links import LinkState
 from shared.contracts.orders import CloseCopies, OpenCopies, ProtectCopies, SyncAccounts
+from shared.store import outbox
 
 from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, D, account, opened, subscription, world
 from tests.stores import store_url
@@ -51,6 +52,21 @@ async def test_a_lost_answer_is_told_again_and_changes_nothing_twice(tmp_path: P
         await w.tick(5000)
         await w.told(w.venue.done["c-1-11-open-0"][1])
         assert ((await w.links())[1].volume_now, w.open_volume(ANNA)) == (100, 100)
+
+
+@pytest.mark.parametrize(("read", "asked_after_ms"), [(0, 30_000), (1, 3000)], ids=["behind", "has read it"])
+async def test_a_gateway_that_is_behind_is_not_asked_again_and_again(tmp_path: Path, read: int, asked_after_ms: int) -> None:
+    """What it has not read it will answer when it has. Where it says nothing of it, it is asked all the same, later."""
+    async with world(tmp_path, unknown_after_ms=3000) as w:
+        await w.ready(subscription(1, ANNA))
+        w.venue.deaf = True
+        await w.open(11)
+        async with w.executor.work() as work:
+            await outbox.save_reports(work.session, orders.TOPIC, {"gateway": outbox.Report(read, w.now)})
+        await w.tick(asked_after_ms - 1)
+        assert len(await w.orders(OpenCopies)) == 1
+        await w.tick(1)
+        assert len(await w.orders(OpenCopies)) == 2
 
 
 async def test_a_close_without_an_answer_is_asked_for_under_its_own_id(tmp_path: Path) -> None:

@@ -298,6 +298,7 @@ class Simulation:
                 return True
             for service in SERVICES:
                 await self.step(service, lambda service=service: self.world.tick(service))
+            self.world.report_places()
             for topic in WRITER:
                 await self.step(WRITER[topic], lambda topic=topic: self._relay(topic, "look"))
             for service, topic in self.world.feeds():
@@ -350,8 +351,7 @@ async def _prepared(late: str | None, images: dict[str, bytes], logins: dict[str
         for _, act in actions:
             await act()
         await simulation._sweep()
-    for service, topic in world.feeds():  # a writer waits for the readers that it has heard of
-        await world.watch(service, topic)
+    world.report_places()  # a writer waits for the readers that it has heard of
     for topic in WRITER:
         await simulation._relay(topic, "look")
     images = world.images()

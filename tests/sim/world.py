@@ -31,6 +31,7 @@ from shared.bus.reader import Reader
 from shared.bus.relay import Keeping, Relay
 from shared.contracts import config, links, orders, rewards, stats, trades
 from shared.service import Parts
+from shared.store.outbox import Report
 from shared.store.work import Store
 from starlette.requests import Request
 from stats.settings import StatsSettings
@@ -200,6 +201,12 @@ class World:
         """Two turns of a reader's look at its stream: it tells its place, and asks when nothing comes although there is more."""
         self.acting = service
         await for_a_while(self.processes[service].feeds[topic].watch(), 1.1)
+
+    def report_places(self) -> None:
+        """Each reader says how far it is, as it does each second."""
+        for service, topic in self.feeds():
+            report = Report(self.processes[service].feeds[topic].reader.place, self.now + self.offsets[service])
+            self.wire.reports[topic][service] = report
 
     def unread(self, service: str, topic: str) -> list[Any]:
         place = self.processes[service].feeds[topic].reader.place

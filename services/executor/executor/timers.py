@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+from shared.contracts import orders
+from shared.shards import numbered
+from shared.store import outbox
 from shared.store.work import Work
 from sqlalchemy import ColumnElement
 
@@ -22,6 +25,9 @@ from executor.store import Link, table
 RING_LIMIT = 5000
 """Links that one ring looks after; the others have their turn a second later."""
 UNKNOWN = "UNKNOWN"
+GATEWAY = "gateway"
+ANYWAY_MS = 30_000
+"""After so long an order is asked for again although the gateway does not say that it has read it."""
 DAY_MS = 86_400_000
 CLEAN_EVERY_MS = 3_600_000
 
@@ -46,7 +52,7 @@ async def ring(desk: Desk, work: Work) -> None:
     await desk.begin(work)
     out = Outgoing()
     link = table(Link)
-    waiting = Overdue(work.now - desk.settings.unknown_after_ms, work.now)
+    waiting = await overdue(desk, work)
     late = ((link.c.sent_ms > 0) & waiting.rows(link.c.sent_ms)) | ((link.c.protect_ms > 0) & waiting.rows(link.c.protect_ms))
     for found in await desk.links_where(sent_outside(*waiting), link.c.state == 0, late, limit=RING_LIMIT):
         await look_after(desk, out, found, waiting)
@@ -56,6 +62,15 @@ async def ring(desk: Desk, work: Work) -> None:
         desk.memory.cleaned_ms = work.now
         await forget_old(work.session, work.now - round(desk.settings.retention_days * DAY_MS))
     out.emit(work)
+
+
+async def overdue(desk: Desk, work: Work) -> Overdue:
+    """What a gateway that is behind has not read will be answered when it has: asked again and again it would only fall further behind."""
+    due = work.now - desk.settings.unknown_after_ms
+    unread_ms = await outbox.unread_since(work.session, numbered(orders.TOPIC, desk.settings.part.number), GATEWAY)
+    if unread_ms is not None:
+        due = max(min(due, unread_ms - 1), min(due, work.now - ANYWAY_MS))
+    return Overdue(due, work.now)
 
 
 async def look_after(desk: Desk, out: Outgoing, link: LinkRecord, waiting: Overdue) -> None:

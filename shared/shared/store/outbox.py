@@ -230,6 +230,13 @@ async def reports(session: AsyncSession, stream: str, since_ms: int) -> dict[str
     return {row.reader: row.number for row in await session.execute(statement)}
 
 
+async def unread_since(session: AsyncSession, stream: str, reader: str) -> int | None:
+    """When the oldest entry was written that a reader has not reported yet (Unix milliseconds); None without such an entry, or a report."""
+    known = select(report.c.number).where(report.c.stream == stream, report.c.reader == reader).scalar_subquery()
+    statement = select(outbox.c.created_ms).where(outbox.c.stream == stream, outbox.c.number > known)
+    return (await session.execute(statement.order_by(outbox.c.number).limit(1))).scalar()
+
+
 async def prune(session: AsyncSession, stream: str, upto: int, before_ms: int) -> int:
     """Deletes entries that every reader has handled and that are old enough; answers how many."""
     statement = delete(outbox).where(outbox.c.stream == stream, outbox.c.number <= upto, outbox.c.created_ms < before_ms)
