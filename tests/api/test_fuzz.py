@@ -7,7 +7,7 @@ import pytest
 
 from tests.api import fuzz
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "6000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "4000"))
 """Requests in all; `make fuzz` puts 200,000, and FUZZ_SEED others."""
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 SHARDS = max(2, REQUESTS // 10_000)

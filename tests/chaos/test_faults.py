@@ -29,12 +29,7 @@ STOP_S = 10
 
 chaos = [pytest.mark.chaos, pytest.mark.timeout(900 * SCALE)]
 small = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-def sizes(name: str) -> pytest.MarkDecorator:
-    """A scenario in two sizes."""
-    plans = [pytest.param(f"{name} small", SMALL, marks=small, id="small"), pytest.param(name, LARGE, marks=chaos, id="large")]
-    return pytest.mark.parametrize(("name", "plan"), plans)
+"""What `make test` has time for."""
 
 
 def burn(name: str, folder: Path, plan: Plan, hurt: Hurt, urls: dict[str, str] | None = None) -> Run:
@@ -45,7 +40,9 @@ def burn(name: str, folder: Path, plan: Plan, hurt: Hurt, urls: dict[str, str] |
         return one
 
 
-@sizes("R3")
+@pytest.mark.parametrize(
+    ("name", "plan"), [pytest.param("R3 small", SMALL, marks=small, id="small"), pytest.param("R3", LARGE, marks=chaos, id="large")]
+)
 def test_services_killed(tmp_path: Path, name: str, plan: Plan) -> None:
     """`kill -9` of a random service every 1 to 2 s."""
     assert burn(name, tmp_path, plan, faults.kill_a_service).kills > 5
@@ -87,10 +84,11 @@ def test_redis_loses_power(tmp_path: Path) -> None:
     LINES[-1] += f" bytes={sum(loss.lost_bytes)}"
 
 
-@sizes("R7")
-def test_streams_lost(tmp_path: Path, name: str, plan: Plan) -> None:
+@pytest.mark.chaos
+@pytest.mark.timeout(900 * SCALE)
+def test_streams_lost(tmp_path: Path) -> None:
     """`FLUSHALL`, a stream deleted, or an empty Redis in its place, every 1 to 2 s."""
-    burn(name, tmp_path, plan, faults.lose_streams)
+    burn("R7", tmp_path, LARGE, faults.lose_streams)
 
 
 @pytest.mark.chaos
@@ -195,13 +193,14 @@ def test_malformed_entries(tmp_path: Path) -> None:
         run.finish()
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(1, marks=small, id="small"), pytest.param(4, marks=chaos, id="large")])
-def test_stopped_under_load(tmp_path: Path, rounds: int) -> None:
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_stopped_under_load(tmp_path: Path) -> None:
     """SIGTERM while masters trade: everything is out within 10 s with exit code 0, and goes on where it was."""
-    plan = Plan(trades=48 * rounds, block=48, seconds=6)
+    plan = Plan(trades=192, block=48, seconds=6)
     slowest = 0.0
     with running(tmp_path) as stack:
-        run = Run("R21" if rounds > 1 else "R21 small", stack, plan)
+        run = Run("R21", stack, plan)
         run.work.prepare()
         for block, numbers in enumerate(plan.blocks):
             for stage in (OPEN, REDUCE, CLOSE):

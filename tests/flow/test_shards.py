@@ -20,7 +20,7 @@ from sqlalchemy import MetaData, update
 from tests.flow.shard_world import FOLLOWERS, Shards
 from tests.stores import ON_POSTGRES, renamed, store_url
 
-STEPS = 40
+STEPS = 28
 
 
 async def move(folder: Path, before: int, of: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sim.run import simulate
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "100"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "48"))
 BLOCKS = 8
 
 
