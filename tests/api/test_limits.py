@@ -123,8 +123,15 @@ async def test_s11_a_line_that_never_ends_is_not_waited_for(tmp_path: Path) -> N
         connected(world, server.port) as dripping,
         connected(world, server.port) as other,
     ):
+
+        async def closed() -> bytes:
+            try:
+                return await dripping.reader.read()
+            except ConnectionResetError:  # a byte was on its way when the connection was closed
+                return b""
+
         started = asyncio.get_running_loop().time()
-        ended = asyncio.create_task(dripping.reader.read())
+        ended = asyncio.create_task(closed())
         while not ended.done() and asyncio.get_running_loop().time() - started < 5:
             dripping.writer.write(b"{")
             await answered(other)
