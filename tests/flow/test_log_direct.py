@@ -103,3 +103,15 @@ async def test_what_was_just_committed_is_not_read_again(tmp_path: Path, monkeyp
     await relay.append()
     assert wire.numbers == list(range(1, 11))
     await store.engine.dispose()
+
+
+async def test_what_is_kept_has_no_gap_although_the_clock_went_back(tmp_path: Path) -> None:
+    """Of four entries that all have read the third was written by a clock that had gone back: only what comes before the second goes."""
+    store = await opened(blank_url(tmp_path, "pruned"))
+    async with store.work() as work:
+        for number, created_ms in enumerate((1, 100, 1, 100), 1):
+            await outbox.keep(work.session, NOTES, [outbox.Entry(number, "{}")], created_ms, None)
+        assert await outbox.prune(work.session, NOTES, 4, 50) == 1
+        assert [entry.number for entry in await outbox.kept(work.session, NOTES, 1, 10)] == [2, 3, 4]
+        assert await outbox.prune(work.session, NOTES, 3, 500) == 2
+    await store.engine.dispose()

@@ -238,8 +238,11 @@ async def unread_since(session: AsyncSession, stream: str, reader: str) -> int |
 
 
 async def prune(session: AsyncSession, stream: str, upto: int, before_ms: int) -> int:
-    """Deletes entries that every reader has handled and that are old enough; answers how many."""
-    statement = delete(outbox).where(outbox.c.stream == stream, outbox.c.number <= upto, outbox.c.created_ms < before_ms)
+    """Deletes entries that every reader has handled, up to the first that is not old enough (by a clock that may have gone back); answers
+    how many. What is kept has no gap."""
+    young = select(outbox.c.number).where(outbox.c.stream == stream, outbox.c.created_ms >= before_ms).order_by(outbox.c.number).limit(1)
+    first = func.coalesce(young.scalar_subquery(), upto + 1)
+    statement = delete(outbox).where(outbox.c.stream == stream, outbox.c.number <= upto, outbox.c.number < first)
     return (await session.execute(statement)).rowcount  # type: ignore[attr-defined,no-any-return]
 
 
