@@ -17,13 +17,11 @@ from lockstep.supervise import Program
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.e2e.running import LOCKSTEP, RunningStack
+from tests.e2e.running import READY_S, RunningStack
 from tests.ports import free_base
 
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 PORT = {"api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
-READY_S = 240
-"""Generous: other tests may share the machine."""
 SERVER_BACK_S = 60
 
 
@@ -32,7 +30,6 @@ class ChaosStack(RunningStack):
 
     def __init__(self, home: Path, port_base: int) -> None:
         super().__init__(home, port_base)
-        self.port_base = port_base
         self.clock_offset_s = 0.0
         """By how much all services' clocks are ahead of the machine's (of a `ProcessStack`)."""
         self.failures: list[str] = []
@@ -43,14 +40,6 @@ class ChaosStack(RunningStack):
     def _look(self, response: httpx.Response) -> None:
         if response.status_code >= 500:
             self.failures.append(f"{response.request.method} {response.request.url}: {response.status_code}")
-
-    def start(self) -> None:
-        log = self.home.parent / "stack.log"
-        begins_at = log.stat().st_size if log.exists() else 0
-        command = [*LOCKSTEP, "up", "--no-demo", "--home", str(self.home), "--port-base", str(self.port_base)]
-        with log.open("a") as file:
-            self._process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, text=True)
-        self.until(lambda: "\nready" in f"\n{self.log()[begins_at:]}", READY_S, "the stack is ready")
 
     def pid(self, name: str) -> int:
         """The pid of one of this stack's own processes; 0 while it is down."""
@@ -250,9 +239,10 @@ class ProcessStack(ChaosStack):
 def running(
     folder: Path, urls: dict[str, str] | None = None, env: dict[str, dict[str, str]] | None = None, clock_offset_s: float = 0
 ) -> Iterator[ChaosStack]:
-    """A stack that is stopped at the end, whatever happens; on Postgres when URLs are given. `clock_offset_s` needs an `env`."""
+    """A stack that is stopped at the end, whatever happens; on Postgres when URLs are given."""
     home = folder / "home"
-    stack = ChaosStack(home, free_base()) if urls is None and env is None else ProcessStack(home, free_base(), urls or {}, env or {})
+    own = urls is not None or env is not None or clock_offset_s != 0
+    stack = ProcessStack(home, free_base(), urls or {}, env or {}) if own else ChaosStack(home, free_base())
     stack.clock_offset_s = clock_offset_s
     try:
         stack.start()

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.chaos.burning import LINES
@@ -40,17 +41,18 @@ class Evening:
         self.master, self.follower = 0, 0
 
     def prepare(self) -> None:
-        for who in ("master", "follower"):
-            customer = {"master": 11, "follower": 21}[who]
-            body = {"customer_id": customer, "group": "real-usd", "balance": BALANCE, "leverage": 100}
-            setattr(self, who, self.work.venue("POST", "/accounts", json=body)["login"])
-            self.work.tokens[who] = self.stack.token(customer)
+        self.master, self.follower = self._account("master", 11), self._account("follower", 21)
         policy = MONTHLY | {"payout_account_login": self.master}
         body = {"login": self.master, "strategy_name": "monthly", "visibility": "public", "reward_policy": policy}
         self.work.api("master", "POST", "/copytrade/master", json=body)
         self.work.api("follower", "POST", "/copytrade/follower", json={"login": self.follower})
         pair = {"master_login": self.master, "follower_login": self.follower, "volume_mode": 0, "fixed_volume": 1}
         self.work.api("follower", "POST", "/copytrade/subscription", json=pair)
+
+    def _account(self, who: str, customer: int) -> int:
+        body = {"customer_id": customer, "group": "real-usd", "balance": BALANCE, "leverage": 100}
+        self.work.tokens[who] = self.stack.token(customer)
+        return int(self.work.venue("POST", "/accounts", json=body)["login"])
 
     def set_clock(self, wrong_s: float) -> None:
         """The service's clock is wrong by so much from now on: it is killed, and started again with another one."""
@@ -71,8 +73,8 @@ class Evening:
 
     def speak(self) -> None:
         """The venue tells a price, and the accruals are looked at. Nobody waits for a venue that is on its way up."""
-        with suppress(Exception):
-            self.work.stack._http.put(f"{self.stack.venue}/prices/EURUSD", json={"bid": 1.1, "ask": 1.1001}, timeout=2)
+        with suppress(httpx.HTTPError):
+            httpx.put(f"{self.stack.venue}/prices/EURUSD", json={"bid": 1.1, "ask": 1.1001}, timeout=2)
         before = self.now_ms()
         self.early += [end for end in self.ends() if end > before]
 

@@ -18,7 +18,8 @@ from lockstep.stack import Home, Stack
 
 from tests.ports import free_base
 
-READY_TIMEOUT_S = 90
+READY_S = 240
+"""Generous: other tests may share the machine."""
 STOP_TIMEOUT_S = 20
 LOCKSTEP = [sys.executable, "-m", "lockstep"]
 
@@ -75,16 +76,16 @@ class RunningStack(Client):
     def __init__(self, home: Path, port_base: int) -> None:
         super().__init__(api=f"http://127.0.0.1:{port_base + 1}", venue=f"http://127.0.0.1:{port_base + 3}")
         self.home = home
-        self._port_base = port_base
+        self.port_base = port_base
         self._process: subprocess.Popen[str] | None = None
         self._began = 0
 
     def start(self) -> None:
         log = (self.home.parent / "stack.log").open("a")
         self._began = log.tell()
-        command = [*LOCKSTEP, "up", "--no-demo", "--home", str(self.home), "--port-base", str(self._port_base)]
+        command = [*LOCKSTEP, "up", "--no-demo", "--home", str(self.home), "--port-base", str(self.port_base)]
         self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
-        self.until(self._says_ready, READY_TIMEOUT_S, "the stack is ready")
+        self.until(self._says_ready, READY_S, "the stack is ready")
 
     def stop(self) -> int:
         """Asks the stack to stop and answers its exit code."""
@@ -111,7 +112,7 @@ class RunningStack(Client):
 
     def redis(self) -> redis.Redis:
         """Its Redis, as the services reach it."""
-        return redis.Redis.from_url(Home(self.home).redis_url(Stack(self._port_base)), socket_timeout=5)
+        return redis.Redis.from_url(Home(self.home).redis_url(Stack(self.port_base)), socket_timeout=5)
 
     def token(self, customer: int) -> str:
         return issued(Home(self.home), "customer", str(customer))

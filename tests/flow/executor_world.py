@@ -8,16 +8,15 @@ from typing import Any
 
 from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
-from shared.bus.reader import Received
 from shared.contracts import config, links, orders, rewards, trades
 from shared.contracts.event import Lost
 from shared.contracts.links import LinkRow, LinksChanged
-from shared.ids import copy_client_id
 from shared.service import Parts, Read
 from shared.store import outbox
 from shared.store.engine import create_engine
-from shared.store.work import Store, Work
+from shared.store.work import Store
 
+from tests.flow.executor_venue import Venue
 from tests.loopback import Loopback
 from tests.stores import blank_url, quick
 
@@ -28,196 +27,15 @@ MASTER, ANNA, BEN, CARL = 1000, 2001, 2002, 2003
 D = Decimal
 
 
-class Venue:
-    """Positions and pending orders by order id. `deaf`: takes orders and answers nothing. `refuse`: reason by action."""
-
-    def __init__(self, world: "World") -> None:
-        self.world = world
-        self.positions: dict[int, dict[str, Any]] = {}
-        self.pending: dict[int, dict[str, Any]] = {}
-        self.done: dict[str, tuple[str, Any]] = {}
-        self.seen: list[Any] = []
-        self.refuse: dict[str, str] = {}
-        self.deaf = False
-        self.next_order = 50_000
-        self.price: dict[str, Decimal] = {}
-
-    async def on_orders(self, batch: Received[Any], work: Work) -> None:
-        for event in batch.events:
-            work.cause = event
-            self.seen.append(event)
-            if not self.deaf:
-                self.carry_out(event, work)
-
-    def carry_out(self, event: Any, work: Work) -> None:
-        match event:
-            case orders.OpenCopies():
-                for row in event.rows:
-                    self.once(work, copy_client_id(row.subscription, event.master_order, "open"), "open", self._open, event, row)
-            case orders.CloseCopies():
-                for row in event.rows:
-                    self.once(
-                        work, copy_client_id(row.subscription, event.master_order, "close", row.step), "close", self._close, event, row
-                    )
-            case orders.ProtectCopies():
-                for row in event.rows:
-                    self.once(
-                        work,
-                        copy_client_id(row.subscription, event.master_order, "protect", row.step),
-                        "protect",
-                        self._protect,
-                        event,
-                        row,
-                    )
-            case orders.PlaceCopies():
-                for row in event.rows:
-                    self.once(work, copy_client_id(row.subscription, event.master_order, "place"), "place", self._place, event, row)
-            case orders.ReplaceCopies():
-                for row in event.rows:
-                    self.once(
-                        work,
-                        copy_client_id(row.subscription, event.master_order, "replace", row.step),
-                        "replace",
-                        self._replace,
-                        event,
-                        row,
-                    )
-            case orders.CancelCopies():
-                for row in event.rows:
-                    self.once(
-                        work, copy_client_id(row.subscription, event.master_order, "cancel", row.step), "cancel", self._cancel, event, row
-                    )
-            case orders.SyncAccounts():
-                for login in event.logins:
-                    work.emit(trades.TOPIC, self.held(login, event.request))
-
-    def once(self, work: Work, client_id: str, action: str, do: Any, event: Any, row: Any) -> None:
-        """The same client id has one effect, and the same answer each time."""
-        if client_id not in self.done:
-            reason = self.refuse.get(action, "")
-            if reason:
-                answer = trades.OrdersRejected.of([trades.RejectedRow(row.login, client_id, 0, action, reason, "")])
-            else:
-                answer = do(event, row, client_id)
-            self.done[client_id] = (action, answer)
-        work.emit(trades.TOPIC, self.done[client_id][1])
-
-    def _rejected(self, row: Any, client_id: str, action: str, reason: str) -> Any:
-        return trades.OrdersRejected.of([trades.RejectedRow(row.login, client_id, 0, action, reason, "")])
-
-    def _open(self, event: Any, row: Any, client_id: str) -> Any:
-        self.next_order += 1
-        price = self.price.get(event.symbol, event.price)
-        self.positions[self.next_order] = {
-            "login": row.login, "symbol": event.symbol, "side": row.side, "initial": row.volume, "volume": row.volume, "price": price,
-            "sl": row.sl, "tp": row.tp, "client_id": client_id, "version": 1,
-        }  # fmt: skip
-        return trades.PositionsOpened.of([self.opened_row(self.next_order)])
-
-    def opened_row(self, order: int) -> trades.OpenedRow:
-        p = self.positions[order]
-        return trades.OpenedRow(
-            order, p["login"], p["symbol"], p["side"], p["initial"], p["price"], p["sl"], p["tp"], p["client_id"],
-            trades.REASON_COPY, D(0), D(10000), D(10000), D(0), self.world.now,
-        )  # fmt: skip
-
-    def _find(self, event: Any, row: Any) -> int | None:
-        if row.order in self.positions:
-            return int(row.order)
-        wanted = {copy_client_id(row.subscription, event.master_order, action) for action in ("open", "place")}
-        return next((order for order, p in self.positions.items() if p["client_id"] in wanted and p["volume"]), None)
-
-    def _close(self, event: Any, row: Any, client_id: str) -> Any:
-        order = self._find(event, row)
-        if order is None or not self.positions[order]["volume"]:
-            return self._rejected(row, client_id, "close", "POSITION_NOT_FOUND")
-        return self.closing(order, row.volume, trades.REASON_COPY, client_id)
-
-    def closing(self, order: int, volume: int, reason: str, client_id: str = "") -> Any:
-        """Closes a part (or all there is) of a position."""
-        p = self.positions[order]
-        volume = min(volume, p["volume"])
-        p["volume"] -= volume
-        self.world.deals += 1
-        row = trades.ClosedRow(
-            order, self.world.deals, p["login"], p["symbol"], p["side"], p["initial"], volume, p["volume"], p["price"], p["price"],
-            D(0), D(0), D(0), reason, client_id, p["client_id"], 0, self.world.now,
-        )  # fmt: skip
-        return (trades.PositionsReduced if p["volume"] else trades.PositionsClosed).of([row])
-
-    def _protect(self, event: Any, row: Any, client_id: str) -> Any:
-        order = self._find(event, row)
-        if order is None:
-            return self._rejected(row, client_id, "protect", "POSITION_NOT_FOUND")
-        return self.stops(order, row.sl, row.tp, client_id)
-
-    def stops(self, order: int, sl: Decimal, tp: Decimal, client_id: str = "") -> Any:
-        p = self.positions[order]
-        p["sl"], p["tp"], p["version"] = sl, tp, p["version"] + 1
-        return trades.PositionsChanged.of([trades.ChangedRow(order, p["login"], p["symbol"], sl, tp, p["version"], client_id)])
-
-    def _place(self, event: Any, row: Any, client_id: str) -> Any:
-        self.next_order += 1
-        self.pending[self.next_order] = {
-            "order": self.next_order, "login": row.login, "symbol": event.symbol, "side": row.side, "kind": event.kind,
-            "volume": row.volume,
-            "price": row.price, "limit_price": row.limit_price, "sl": row.sl, "tp": row.tp, "expires_ms": event.expires_ms, "version": 1,
-            "client_id": client_id, "reason": trades.REASON_COPY, "equity": D(0), "balance": D(0), "credit": D(0),
-        }  # fmt: skip
-        return trades.PendingPlaced.of([trades.PendingRow(**self.pending[self.next_order])])
-
-    def _pending(self, event: Any, row: Any) -> int | None:
-        wanted = copy_client_id(row.subscription, event.master_order, "place")
-        return next((order for order, p in self.pending.items() if p["client_id"] == wanted), None)
-
-    def _replace(self, event: Any, row: Any, client_id: str) -> Any:
-        order = self._pending(event, row)
-        if order is None:
-            return self._rejected(row, client_id, "replace", "ORDER_NOT_FOUND")
-        p = self.pending[order]
-        p.update(price=row.price, limit_price=row.limit_price, sl=row.sl, tp=row.tp, expires_ms=event.expires_ms, version=p["version"] + 1)
-        return trades.PendingChanged.of([trades.PendingRow(**p)])
-
-    def _cancel(self, event: Any, row: Any, client_id: str) -> Any:
-        order = self._pending(event, row)
-        if order is None:
-            return self._rejected(row, client_id, "cancel", "ORDER_NOT_FOUND")
-        p = self.pending.pop(order)
-        return trades.PendingCancelled.of([trades.PendingGoneRow(order, p["login"], p["symbol"], p["client_id"], "CANCELLED")])
-
-    def fill_pending(self, order: int) -> list[Any]:
-        """A resting copy is filled: the position has the pending order's id."""
-        p = self.pending.pop(order)
-        self.positions[order] = {
-            "login": p["login"], "symbol": p["symbol"], "side": p["side"], "initial": p["volume"], "volume": p["volume"],
-            "price": p["price"], "sl": p["sl"], "tp": p["tp"], "client_id": p["client_id"], "version": 1,
-        }  # fmt: skip
-        gone = trades.PendingGoneRow(order, p["login"], p["symbol"], p["client_id"], "FILLED")
-        return [trades.PendingFilled.of([gone]), trades.PositionsOpened.of([self.opened_row(order)])]
-
-    def held(self, login: int, request: str) -> Any:
-        """All that an account holds."""
-        rows = [
-            trades.HeldRow(
-                order, p["symbol"], p["side"], p["initial"], p["volume"], p["price"], p["sl"], p["tp"], p["version"], p["client_id"], 0
-            )
-            for order, p in self.positions.items()
-            if p["login"] == login and p["volume"]
-        ]
-        resting = tuple(trades.PendingRow(**p) for p in self.pending.values() if p["login"] == login)
-        return trades.AccountPositions.of(rows, login=login, pending=resting, request=request, first=True, last=True)
-
-
 class World:
     """The executor, the venue and the configuration, in one process."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.now = NOW
-        self.deals = 0
         self.loop = Loopback(folder, lambda: self.now)
         self.settings = ExecutorSettings(**settings)
-        self.venue = Venue(self)
+        self.venue = Venue(lambda: self.now)
         self.executor: Store
         self.parts: Parts
         self.versions: dict[int, int] = {}
@@ -345,10 +163,10 @@ class World:
 
     async def reduce(self, order: int, closed: int, left: int, initial: int = 100, reason: str = trades.REASON_CLIENT) -> None:
         """The master closes a part; with nothing left, the whole."""
-        self.deals += 1
+        self.venue.deals += 1
         row = trades.ClosedRow(
-            order, self.deals, MASTER, "EURUSD", "buy", initial, closed, left, D("1.1"), D("1.1"), D(0), D(0), D(0), reason, "", "", 0,
-            self.now,
+            order, self.venue.deals, MASTER, "EURUSD", "buy", initial, closed, left, D("1.1"), D("1.1"),
+            D(0), D(0), D(0), reason, "", "", 0, self.now,
         )  # fmt: skip
         await self.told((trades.PositionsReduced if left else trades.PositionsClosed).of([row]))
 

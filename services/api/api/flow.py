@@ -21,7 +21,7 @@ from shared.store.work import Work
 from sqlalchemy import bindparam, delete, select
 from sqlmodel import col
 
-from api import read_models, store
+from api import read_models, saving, store
 from api.read_models import Account, Accrual, Deal, MasterStats, Position, PositionGone, Sharing, Symbol, TradeLink
 from api.store import Follower, Halt, Master, PositionStop, RewardPolicy, Subscription, Version
 from api.tables import Base, table_of
@@ -47,7 +47,7 @@ async def on_links(batch: Received[LinksChanged], work: Work) -> None:
             values["inputs"], values["decision"] = row.inputs or before["inputs"], digest or before["decision"]
             found[row.link] = values
     await read_models.keep_decisions(work.session, decisions)
-    await read_models.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty=("inputs", "decision"))
+    await saving.save_rows(work.session, TradeLink, list(found.values()), keep_when_empty=("inputs", "decision"))
 
 
 async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
@@ -62,9 +62,9 @@ async def on_rewards(batch: Received[RewardEvent], work: Work) -> None:
         elif isinstance(event, StandingsChanged):
             standings = [{"its_id": row.subscription, "new": row.standing} for row in event.rows]
             its_id = col(Subscription.id) == bindparam("its_id")
-            await read_models.change_rows(work.session, Subscription, its_id, {"standing": bindparam("new")}, standings)
-    await read_models.save_rows(work.session, Accrual, list(accruals.values()))
-    await read_models.save_rows(work.session, Sharing, list(sharing.values()))
+            await saving.change_rows(work.session, Subscription, its_id, {"standing": bindparam("new")}, standings)
+    await saving.save_rows(work.session, Accrual, list(accruals.values()))
+    await saving.save_rows(work.session, Sharing, list(sharing.values()))
 
 
 async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
@@ -73,7 +73,7 @@ async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
         for row in event.rows:
             history = json.dumps([number(value) for value in row.pnl_history], separators=(",", ":"))
             found[row.login, row.period] = _kept(MasterStats, row) | {"pnl_history": history} | _figures(row.details)
-    await read_models.save_rows(work.session, MasterStats, list(found.values()))
+    await saving.save_rows(work.session, MasterStats, list(found.values()))
 
 
 def _figures(details: str) -> dict[str, Decimal | None]:
@@ -89,17 +89,17 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
         match event:
             case trades.AccountsOpened() | trades.AccountsChanged():
                 rows = {row.login: _kept(Account, row, group_name="group") | {"updated_ms": event.time} for row in event.rows}
-                await read_models.save_rows(work.session, Account, list(rows.values()))
+                await saving.save_rows(work.session, Account, list(rows.values()))
             case trades.SymbolsChanged():
                 symbols = {row.symbol: _kept(Symbol, row) for row in event.rows}
-                await read_models.save_rows(work.session, Symbol, list(symbols.values()))
+                await saving.save_rows(work.session, Symbol, list(symbols.values()))
             case trades.PositionsOpened():
                 opened = {row.order: _kept(Position, row) | {"initial": row.volume} for row in event.rows}
                 await _opened(work, opened)
             case trades.PositionsChanged():
                 stops = [{"its_order": row.order, "new_sl": _scaled(row.sl), "new_tp": _scaled(row.tp)} for row in event.rows]
                 values: dict[str, Any] = {"sl": bindparam("new_sl"), "tp": bindparam("new_tp")}
-                await read_models.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), values, stops)
+                await saving.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), values, stops)
             case trades.PositionsReduced() | trades.PositionsClosed():
                 await _closed(work, event.rows)
             case trades.AccountPositions():
@@ -111,21 +111,21 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
 async def _opened(work: Work, opened: dict[int, dict[str, Any]]) -> None:
     """A position that is known already (told again) keeps the volume that it has now."""
     seen = await read_models.known_orders(work.session, list(opened))
-    await read_models.save_rows(work.session, Position, [row for order, row in opened.items() if order not in seen])
+    await saving.save_rows(work.session, Position, [row for order, row in opened.items() if order not in seen])
 
 
 async def _closed(work: Work, rows: Iterable[trades.ClosedRow]) -> None:
     deals = {row.deal: _kept(Deal, row, position="order") for row in rows}
-    await read_models.save_rows(work.session, Deal, list(deals.values()))
+    await saving.save_rows(work.session, Deal, list(deals.values()))
     left = [{"its_order": row.order, "now": row.left} for row in rows if row.left]
-    await read_models.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
+    await saving.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), {"volume": bindparam("now")}, left)
     await _gone(work, [{"order": row.order, "login": row.login, "symbol": row.symbol} for row in rows if not row.left])
 
 
 async def _gone(work: Work, rows: list[dict[str, Any]]) -> None:
     if rows:
         await work.session.execute(delete(Position).where(col(Position.order).in_([row["order"] for row in rows])))
-        await read_models.save_rows(work.session, PositionGone, rows)
+        await saving.save_rows(work.session, PositionGone, rows)
 
 
 async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
@@ -135,7 +135,7 @@ async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
         known = select(col(Position.order), col(Position.symbol)).where(col(Position.login) == event.login)
         found = (await work.session.execute(known)).all()
         await _gone(work, [{"order": order, "login": event.login, "symbol": symbol} for order, symbol in found if order not in held])
-    await read_models.save_rows(work.session, Position, list(held.values()))
+    await saving.save_rows(work.session, Position, list(held.values()))
 
 
 async def snapshot(work: Work) -> None:

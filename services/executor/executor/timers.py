@@ -26,6 +26,7 @@ RING_LIMIT = 5000
 """Links that one ring looks after; the others have their turn a second later."""
 UNKNOWN = "UNKNOWN"
 GATEWAY = "gateway"
+"""Under this name the gateway says how far it has read."""
 ANYWAY_MS = 30_000
 """After so long an order is asked for again although the gateway does not say that it has read it."""
 DAY_MS = 86_400_000
@@ -34,17 +35,17 @@ CLEAN_EVERY_MS = 3_600_000
 
 class Overdue(NamedTuple):
     """What has waited for too long: since before `due`, or since a time that has not come. The clock was wrong then, and who waited for
-    that time could wait for hours with a close."""
+    that time could wait for hours with a close. A time of 0 says that nothing waits."""
 
     due: int
     now: int
 
     def since(self, at_ms: int) -> bool:
-        return 0 < at_ms <= self.due or at_ms > self.now
+        return at_ms > 0 and (at_ms <= self.due or at_ms > self.now)
 
     def rows(self, at_ms: ColumnElement[int]) -> ColumnElement[bool]:
-        """The same of a column, whose value 0 means that nothing waits."""
-        return (at_ms <= self.due) | (at_ms > self.now)
+        """The same of a column."""
+        return (at_ms > 0) & ((at_ms <= self.due) | (at_ms > self.now))
 
 
 async def ring(desk: Desk, work: Work) -> None:
@@ -53,7 +54,7 @@ async def ring(desk: Desk, work: Work) -> None:
     out = Outgoing()
     link = table(Link)
     waiting = await overdue(desk, work)
-    late = ((link.c.sent_ms > 0) & waiting.rows(link.c.sent_ms)) | ((link.c.protect_ms > 0) & waiting.rows(link.c.protect_ms))
+    late = waiting.rows(link.c.sent_ms) | waiting.rows(link.c.protect_ms)
     for found in await desk.links_where(sent_outside(*waiting), link.c.state == 0, late, limit=RING_LIMIT):
         await look_after(desk, out, found, waiting)
     await follow_stops.watch(desk, out)
@@ -69,7 +70,7 @@ async def overdue(desk: Desk, work: Work) -> Overdue:
     due = work.now - desk.settings.unknown_after_ms
     unread_ms = await outbox.unread_since(work.session, numbered(orders.TOPIC, desk.settings.part.number), GATEWAY)
     if unread_ms is not None:
-        due = max(min(due, unread_ms - 1), min(due, work.now - ANYWAY_MS))
+        due = min(due, max(unread_ms - 1, work.now - ANYWAY_MS))
     return Overdue(due, work.now)
 
 
