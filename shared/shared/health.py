@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -79,20 +79,19 @@ class Health:
 
         app.get("/metrics", include_in_schema=False)(_metrics)
 
-    async def keep_figures(self, figures: Sequence[Figure]) -> None:
-        """Reads the gauges that stand in the store, again and again, for ever; a fault of the store is waited out."""
-        await self.started.wait()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_ready())
-            for figure in (_dead_letters, *figures):
-                group.create_task(self._keep(figure))
+    def loops(self, figures: Sequence[Figure]) -> list[Coroutine[Any, Any, None]]:
+        """What keeps the gauges: to be run for ever, each by itself."""
+        return [self._keep_ready(), *(self._keep(figure) for figure in (_dead_letters, *figures))]
 
     async def _keep_ready(self) -> None:
+        await self.started.wait()
         while True:
             telemetry.READY.set(not await self.stuck())
             await asyncio.sleep(FIGURES_EVERY_S)
 
     async def _keep(self, figure: Figure) -> None:
+        """Reads a gauge that stands in the store, again and again; a fault of the store is waited out."""
+        await self.started.wait()
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()

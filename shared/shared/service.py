@@ -24,6 +24,7 @@ from shared.bus.relay import DAY_MS, Keeping, Relay, Snapshot
 from shared.bus.retry import retry_forever
 from shared.clock import system_clock
 from shared.contracts.stats import Prices
+from shared.ending import end
 from shared.health import Door, Figure, Health
 from shared.settings import Settings
 from shared.shards import numbered, streams
@@ -107,20 +108,19 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     traces = _listen(store, parts, tracer(store.source, settings))
     last_resort = _last_resort()
     door.serves(parts.app)
+    background: list[asyncio.Task[None]] = []
     try:
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(_ended(http), name="http")]
-            background.append(group.create_task(_connect_and_start(bus, store, parts, settings, health.started), name="start"))
-            background.append(group.create_task(health.keep_figures(parts.figures), name="figures"))
-            background += [group.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
-            if sole_owner:
-                background.append(group.create_task(_watch_ownership(ownership, store, last_resort), name="ownership"))
-            await stop.wait()
-            log.info("stopping", service=name)
-            door.close()
-            for task in background[1:]:
-                task.cancel()
+        background.append(asyncio.create_task(_connect_and_start(bus, store, parts, settings, health.started), name="start"))
+        background += [asyncio.create_task(loop, name="figures") for loop in health.loops(parts.figures)]
+        background += [asyncio.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
+        if sole_owner:
+            background.append(asyncio.create_task(_watch_ownership(ownership, store, last_resort), name="ownership"))
+        await _first_fault([http, *background], stop)
+        log.info("stopping", service=name)
     finally:
+        door.close()
+        await end(background)
+        await asyncio.wait({http}, timeout=STOP_TIMEOUT_S)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bus.stop(), STOP_TIMEOUT_S)
         if traces is not None:
@@ -165,10 +165,6 @@ async def _forever(task: Callable[[], Awaitable[None]]) -> None:
     await task()
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    await task
-
-
 def _last_resort() -> threading.Timer:
     """Ends the process when it does not end by itself: a statement on a connection that is gone may answer a cancellation with an error of
     its own, and what waits for its surroundings then waits for ever. Who has lost the store has nothing to finish."""
@@ -182,6 +178,16 @@ async def _watch_ownership(ownership: Ownership, store: Store, last_resort: thre
         await asyncio.sleep(1)
     last_resort.start()
     raise RuntimeError("the lock on the store was lost: another instance may work on it now")
+
+
+async def _first_fault(tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Until somebody asks to stop; raises what one of the tasks ends with."""
+    stopped = asyncio.create_task(stop.wait())
+    going: set[asyncio.Task[Any]] = {stopped, *tasks}
+    while not stopped.done():
+        done, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
 
 
 async def _unless_stopped(waiting: Awaitable[None], stop: asyncio.Event, door: asyncio.Task[None]) -> bool:

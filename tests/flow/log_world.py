@@ -20,6 +20,8 @@ from sqlalchemy import BigInteger, Column, Integer, String, Table, func, insert,
 
 NOTES, REPLIES = "notes", "replies"
 USUAL = Keeping()
+NOTHING_KEPT = Keeping(retention_ms=-60_000, stream_entries=0)
+"""Prunes and trims whatever every reader has handled, at once."""
 
 METADATA = outbox.log_metadata()
 handled_table = Table(
@@ -158,6 +160,11 @@ class LogWorld:
         self.parties.append(party)
         return party
 
+    async def stop(self) -> None:
+        for party in self.parties:
+            if hasattr(party, "bus"):
+                await party.stop()
+
     @asynccontextmanager
     async def wire(self) -> AsyncIterator[RedisWire]:
         """A wire of the test's own, to break things with."""
@@ -167,6 +174,11 @@ class LogWorld:
             yield bus.wire
         finally:
             await bus.broker.stop()
+
+
+async def started(*parties: Party) -> None:
+    for party in parties:
+        await party.start()
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 15) -> None:
@@ -186,3 +198,10 @@ async def handled(party: Party, expected: list[int], topic: str = NOTES, timeout
 
 async def _equals(party: Party, expected: list[int], topic: str) -> bool:
     return await party.values(topic) == expected
+
+
+async def lowest_kept(party: Party, above: int) -> bool:
+    """Whether a writer keeps nothing up to a number any more."""
+    async with party.store.read() as session:
+        low, _ = await outbox.ends(session, NOTES)
+    return low == 0 or low > above

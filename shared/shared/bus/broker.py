@@ -23,6 +23,7 @@ from shared.bus.letters import Board
 from shared.bus.reader import Reader, Verdict
 from shared.bus.relay import Relay
 from shared.contracts.stats import PRICE_CHANNEL, Prices
+from shared.ending import end
 from shared.store.outbox import Entry, Report
 
 log = structlog.get_logger()
@@ -201,9 +202,7 @@ class Bus:
         self._tasks += [asyncio.create_task(feed.watch(), name=f"watch {feed.reader.stream}") for feed in self._feeds]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         try:
             await self.broker.stop()
         except Exception as fault:  # noqa: BLE001  (Redis is away, say: nothing of ours is lost by not saying good-bye to it)

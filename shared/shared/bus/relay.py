@@ -106,10 +106,14 @@ class Relay:
                 snapshot = await outbox.stands_for(session, self.stream, number)
                 entries = await outbox.kept(session, self.stream, snapshot, APPEND_LIMIT) if snapshot else []
         if entries:
+            there = await self._wire.entry(self.stream, entries[0].number)
             if not is_batch(entries[0].payload):
                 entries = await self._mend(entries[0])
-            elif await self._wire.entry(self.stream, entries[0].number) == entries[0].payload:
+            elif there == entries[0].payload:
                 return  # it is there: the reader will find it
+            elif there is not None and not is_batch(there, self._store.source):
+                async with self._store.work() as work:
+                    await self._put_aside(work, entries[0].number, there)
             await self._wire.rebuild(self.stream, entries)
             self._seen = None
             telemetry.REBUILDS.labels(self.stream).inc()
@@ -184,15 +188,15 @@ class Relay:
         foreign = await self._wire.beyond(self.stream, own_last, FOREIGN_LIMIT)
         async with self._store.work() as work:
             for entry_id, payload in foreign:
-                number = int(entry_id.partition("-")[0])
-                await outbox.bury(
-                    work.session, self.stream, number, outbox.WHOLE_BATCH, "not written by the topic's writer", payload, work.now
-                )
+                await self._put_aside(work, int(entry_id.partition("-")[0]), payload)
             entries = await outbox.kept(work.session, self.stream, own_last - APPEND_LIMIT + 1, APPEND_LIMIT)
-        telemetry.DEAD_LETTERS.labels(self.stream).inc(len(foreign))
         await self._wire.rebuild(self.stream, entries)
         self._seen = None
         log.warning("foreign entries removed", stream=self.stream, entries=len(foreign))
+
+    async def _put_aside(self, work: Work, number: int, payload: str) -> None:
+        await outbox.bury(work.session, self.stream, number, outbox.WHOLE_BATCH, FOREIGN, payload, work.now)
+        work.after_commit.append(telemetry.DEAD_LETTERS.labels(self.stream).inc)
 
     async def _go_on_above(self, highest: int) -> None:
         """Our store is older than what the world has seen of us: go on above it, with a snapshot in place of what is lost."""
