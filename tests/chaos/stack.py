@@ -259,13 +259,13 @@ def is_ready(url: str) -> bool:
     return False
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether something came to hold in time."""
+def wait_until(holds: Callable[[], bool], timeout_s: float, every_s: float = 0.1) -> bool:
+    """Whether something came to hold in time; looked at each `every_s`."""
     until = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > until:
             return False
-        time.sleep(0.1)
+        time.sleep(every_s)
     return True
 
 

@@ -19,6 +19,8 @@ MESSAGES = int(os.environ.get("CHAOS_MESSAGES", "10000"))
 MEMORY_MB = 300
 RETRIED_S = 300
 """Each letter is a transaction of its own, and waits its turn while the service works off what has come meanwhile."""
+LOOK_S = 3
+"""Counting so many deals takes a part of a second of the machine's time."""
 READERS = ("api", "executor", "rewards", "stats")
 """The services that read `trade.push`."""
 
@@ -58,7 +60,7 @@ def test_a_backlog_fits_into_memory(tmp_path: Path) -> None:
         entries = bulk.trade(stack.home, master, range(TRADES), per_entry=10)
         began = time.monotonic()
         stack.start()
-        assert wait_until(lambda: copied(stack, "out", follower) == TRADES, 3000), copied(stack, "out", follower)
+        assert wait_until(lambda: copied(stack, "out", follower) == TRADES, 3000, LOOK_S), copied(stack, "out", follower)
         took = time.monotonic() - began
         links = "SELECT count(*) FROM trade_link WHERE state = 1"
         assert wait_until(lambda: stack.rows("api", links)[0][0] == TRADES, 60)
@@ -92,7 +94,7 @@ def test_malformed_among_many(tmp_path: Path) -> None:
         stack.write_all("gateway", "UPDATE log_outbox SET payload = :payload WHERE number = :number", rows)
         began = time.monotonic()
         stack.start()
-        assert wait_until(lambda: copied(stack, "in", follower) == MESSAGES - len(broken), 1200), copied(stack, "in", follower)
+        assert wait_until(lambda: copied(stack, "in", follower) == MESSAGES - len(broken), 1200, LOOK_S), copied(stack, "in", follower)
         assert wait_until(lambda: len(dead_letters(stack)) == len(broken) * len(READERS), 60), len(dead_letters(stack))
         took = time.monotonic() - began
         mended: dict[str, list[dict[str, object]]] = {service: [] for service in READERS}
