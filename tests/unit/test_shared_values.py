@@ -1,5 +1,6 @@
 """Money, ids, symbols, packing and settings: values that everything else is built on."""
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,7 @@ from shared.ids import CopyId, copy_client_id, is_copy, parse_copy_client_id, re
 from shared.money import CurrencyMismatchError, Money
 from shared.settings import DEMO_SECRET, Settings
 from shared.store.engine import ScaledDecimal, database_url
-from shared.store.work import pack
+from shared.store.work import ENTRY_CHARS, pack
 from shared.symbols import SymbolSpec
 
 DIALECT = None
@@ -78,10 +79,22 @@ def test_rows_fill_entries_up_to_the_limit() -> None:
     def closes(count: int) -> CloseCopies:
         return CloseCopies.of([CloseRow(1, 2, 3, 4, 5, 6)] * count, master_order=1, reason="x")
 
-    sizes = [[event.weight() for event in batch] for batch in pack([closes(499), closes(1), closes(1), closes(ROWS_PER_ENTRY)])]
-    assert sizes == [[499, 1], [1], [500]]
-    assert pack([]) == [[]]
-    assert [len(batch) for batch in pack([SyncAccounts(logins=(1,), request="r")] * 501)] == [500, 1]
+    packed = pack([closes(499), closes(1), closes(1), closes(ROWS_PER_ENTRY)], "copy.order", 7)
+    assert [(entry.number, [event.weight() for event in entry.events]) for entry in packed] == [(7, [499, 1]), (8, [1]), (9, [500])]
+    assert [json.loads(text)["id"] for entry in packed for text in entry.texts] == [f"copy.order:{n}" for n in ("7:0", "7:1", "8:0", "9:0")]
+    assert pack([], "copy.order", 7) == [(7, [], [])]
+
+
+def test_an_entry_is_as_long_as_it_may_be_and_no_longer() -> None:
+    """What one transaction decides of 501 trades, each with its inputs, is told in entries that a reader has memory for."""
+    events = [SyncAccounts(logins=(number,), request="r" * 2000) for number in range(501)]
+    packed = pack(events, "copy.order", 1)
+    assert [event for entry in packed for event in entry.events] == events
+    assert [entry.number for entry in packed] == list(range(1, len(packed) + 1))
+    sizes = [sum(map(len, entry.texts)) for entry in packed]
+    assert max(sizes) <= ENTRY_CHARS
+    assert min(sizes[:-1]) > ENTRY_CHARS - 3000
+    assert len(pack([SyncAccounts(logins=(1,), request="r" * ENTRY_CHARS)], "copy.order", 1)) == 1
 
 
 def test_scaled_amounts_are_exact_or_refused() -> None:

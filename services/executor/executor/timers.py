@@ -27,8 +27,6 @@ RING_LIMIT = 5000
 UNKNOWN = "UNKNOWN"
 GATEWAY = "gateway"
 """Under this name the gateway says how far it has read."""
-ANYWAY_MS = 30_000
-"""After so long an order is asked for again although the gateway does not say that it has read it."""
 DAY_MS = 86_400_000
 CLEAN_EVERY_MS = 3_600_000
 
@@ -66,11 +64,12 @@ async def ring(desk: Desk, work: Work) -> None:
 
 
 async def overdue(desk: Desk, work: Work) -> Overdue:
-    """What a gateway that is behind has not read will be answered when it has: asked again and again it would only fall further behind."""
+    """What a gateway that is behind has not read, it will get from the log, and answer: asked again and again it would only fall further
+    behind."""
     due = work.now - desk.settings.unknown_after_ms
     unread_ms = await outbox.unread_since(work.session, numbered(orders.TOPIC, desk.settings.part.number), GATEWAY)
     if unread_ms is not None:
-        due = min(due, max(unread_ms - 1, work.now - ANYWAY_MS))
+        due = min(due, unread_ms - 1)
     return Overdue(due, work.now)
 
 

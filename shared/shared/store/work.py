@@ -3,10 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -15,6 +15,8 @@ from shared.contracts.event import ROWS_PER_ENTRY, Event, Lost, TableEvent
 from shared.store import outbox
 from shared.store.engine import READ_ONLY
 
+ENTRY_CHARS = 32_768
+"""About as much as `ROWS_PER_ENTRY` rows of a fan-out. A reader takes up to 500 entries at once, and its process has 300 MB."""
 FRESH_LIMIT = 256
 """Most entries of a stream that are kept in memory for the relay."""
 
@@ -215,39 +217,62 @@ class Store:
         for topic in sorted(by_topic):
             stream = self.streams[topic]
             lost = work.lost[1] if work.lost and work.lost[0] == topic else None
-            batches = pack(by_topic[topic])
-            first = await outbox.take_numbers(work.session, stream, len(batches))
+            first = await outbox.take_numbers(work.session, stream, 1)
+            packed = pack(by_topic[topic], stream, first)
+            if len(packed) > 1:  # nobody else can have taken them: the counter is ours until this transaction ends
+                await outbox.take_numbers(work.session, stream, len(packed) - 1)
             entries = []
-            work.sent += [(stream, number, events) for number, events in enumerate(batches, first)]
-            for number, events in enumerate(batches, first):
+            for one in packed:
                 head: dict[str, object] = {"source": self.source, "sent": work.now, "after": positions}
-                if lost is not None and number == first:
+                if lost is not None and one.number == first:
                     head["lost"] = lost
-                entries.append(outbox.Entry(number, encode(head, stream, number, events)))
+                entries.append(outbox.Entry(one.number, _entry(head, one.texts)))
+                work.sent.append((stream, one.number, one.events))
             await outbox.keep(work.session, stream, entries, work.now, lost)
             written[stream] = entries
         return written
 
 
-def pack(events: list[Event]) -> list[list[Event]]:
-    """Events in batches of at most `ROWS_PER_ENTRY` rows, in order; always at least one batch."""
-    batches: list[list[Event]] = [[]]
-    room = ROWS_PER_ENTRY
+class Packed(NamedTuple):
+    """What goes out as one entry: its number, its events, and the JSON of each."""
+
+    number: int
+    events: list[Event]
+    texts: list[str]
+
+
+def pack(events: Sequence[Event], stream: str, first: int) -> list[Packed]:
+    """Events as entries from the number `first` on, in order; always at least one entry.
+
+    An entry has at most `ROWS_PER_ENTRY` rows and `ENTRY_CHARS` characters, unless a single event has more.
+    """
+    packed = [Packed(first, [], [])]
+    rows = chars = 0
     for event in events:
-        weight = event.weight()
-        if batches[-1] and weight > room:
-            batches.append([])
-            room = ROWS_PER_ENTRY
-        batches[-1].append(event)
-        room -= weight
-    return batches
+        entry, weight = packed[-1], event.weight()
+        text = _stamped(event, stream, entry.number, len(entry.events))
+        if entry.events and (rows + weight > ROWS_PER_ENTRY or chars + len(text) > ENTRY_CHARS):
+            entry = Packed(entry.number + 1, [], [])
+            packed.append(entry)
+            rows = chars = 0
+            text = _stamped(event, stream, entry.number, 0)
+        entry.events.append(event)
+        entry.texts.append(text)
+        rows += weight
+        chars += len(text)
+    return packed
 
 
-def encode(head: Mapping[str, object], stream: str, number: int, events: list[Event]) -> str:
-    """The JSON of one entry. Each event's id is its place in the log; one that answers nothing begins its own workflow."""
-    parts = []
-    for index, event in enumerate(events):
-        own_id = f"{stream}:{number}:{index}"
-        stamped = event.model_copy(update={"id": own_id, "correlation_id": event.correlation_id or own_id})
-        parts.append(stamped.model_dump_json())
-    return f'{json.dumps(head, separators=(",", ":"))[:-1]},"events":[{",".join(parts)}]}}'
+def encode(head: Mapping[str, object], stream: str, number: int, events: Sequence[Event]) -> str:
+    """The JSON of one entry."""
+    return _entry(head, [_stamped(event, stream, number, index) for index, event in enumerate(events)])
+
+
+def _stamped(event: Event, stream: str, number: int, index: int) -> str:
+    """The JSON of one event. Its id is its place in the log; one that answers nothing begins its own workflow."""
+    own_id = f"{stream}:{number}:{index}"
+    return event.model_copy(update={"id": own_id, "correlation_id": event.correlation_id or own_id}).model_dump_json()
+
+
+def _entry(head: Mapping[str, object], texts: Sequence[str]) -> str:
+    return f'{json.dumps(head, separators=(",", ":"))[:-1]},"events":[{",".join(texts)}]}}'
