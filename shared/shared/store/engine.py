@@ -16,6 +16,10 @@ READ_ONLY = {"lockstep_read_only": True}
 CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages (32 MB) of SQLite's write-ahead log after which a commit copies them into the database: rarer than its default, since the commit
 that does it takes ten times as long."""
+CACHE = "cache_size=-16000"
+"""16 MB of pages for each connection."""
+LAST_USED_FIRST = {"pool_use_lifo": True}
+"""The connection that was used last has the pages that are wanted next. Taken in turns, each of a handful would keep them all."""
 INSTANCE = f"lockstep-{secrets.token_hex(8)}"
 """This process, as Postgres sees it (`application_name`)."""
 
@@ -82,13 +86,13 @@ def create_engine(url: str, **sqlite_options: Any) -> AsyncEngine:
         return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=named)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(parsed, **sqlite_options)
+    engine = create_async_engine(parsed, **(sqlite_options or LAST_USED_FIRST))
 
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, below
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", "cache_size=-32000", CHECKPOINT):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", CACHE, CHECKPOINT):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
