@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -79,28 +79,32 @@ class Health:
 
         app.get("/metrics", include_in_schema=False)(_metrics)
 
-    def loops(self, figures: Sequence[Figure]) -> list[Coroutine[Any, Any, None]]:
-        """What keeps the gauges: to be run for ever, each by itself."""
-        return [self._keep_ready(), *(self._keep(figure) for figure in (_dead_letters, *figures))]
-
-    async def _keep_ready(self) -> None:
+    async def keep_ready(self) -> None:
+        """Keeps the gauge that says whether the service is ready, for ever."""
         await self.started.wait()
         while True:
             telemetry.READY.set(not await self.stuck())
             await asyncio.sleep(FIGURES_EVERY_S)
 
-    async def _keep(self, figure: Figure) -> None:
-        """Reads a gauge that stands in the store, again and again; a fault of the store is waited out."""
+    async def keep_figures(self, figures: Sequence[Figure]) -> None:
+        """Reads the gauges that stand in the store, one after the other, again and again; a fault of the store is waited out."""
         await self.started.wait()
         loop = asyncio.get_running_loop()
+        waiting = [(0.0, figure) for figure in (_dead_letters, *figures)]
         while True:
-            began = loop.time()
-            try:
-                async with self._store.read() as session:
-                    await figure(session, self._store.clock())
-            except Exception as fault:  # noqa: BLE001  (a figure must not end the service)
-                log.warning("figures wait", figure=getattr(figure, "__name__", "figure"), fault=repr(fault))
-            await asyncio.sleep(min(REST_MAX_S, max(FIGURES_EVERY_S, REST * (loop.time() - began))))
+            waiting = [(due if due > loop.time() else await self._read(figure), figure) for due, figure in waiting]
+            await asyncio.sleep(max(0.0, min(due for due, _ in waiting) - loop.time()))
+
+    async def _read(self, figure: Figure) -> float:
+        """Reads a gauge; answers when it is to be read again."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with self._store.read() as session:
+                await figure(session, self._store.clock())
+        except Exception as fault:  # noqa: BLE001  (a figure must not end the service)
+            log.warning("figures wait", figure=getattr(figure, "__name__", "figure"), fault=repr(fault))
+        return loop.time() + min(REST_MAX_S, max(FIGURES_EVERY_S, REST * (loop.time() - began)))
 
 
 async def _dead_letters(session: AsyncSession, _now: int) -> None:

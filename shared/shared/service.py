@@ -111,7 +111,8 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     background: list[asyncio.Task[None]] = []
     try:
         background.append(asyncio.create_task(_connect_and_start(bus, store, parts, settings, health.started), name="start"))
-        background += [asyncio.create_task(loop, name="figures") for loop in health.loops(parts.figures)]
+        background.append(asyncio.create_task(health.keep_ready(), name="ready"))
+        background.append(asyncio.create_task(health.keep_figures(parts.figures), name="figures"))
         background += [asyncio.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
         if sole_owner:
             background.append(asyncio.create_task(_watch_ownership(ownership, store, last_resort), name="ownership"))

@@ -16,8 +16,8 @@ READ_ONLY = {"lockstep_read_only": True}
 CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages (32 MB) of SQLite's write-ahead log after which a commit copies them into the database: rarer than its default, since the commit
 that does it takes ten times as long."""
-CACHE = "cache_size=-16000"
-"""16 MB of pages for each connection."""
+CACHE = "cache_size=-8000"
+"""8 MB of pages for each connection; the system's own cache has the rest."""
 LAST_USED_FIRST = {"pool_use_lifo": True}
 """The connection that was used last has the pages that are wanted next. Taken in turns, each of a handful would keep them all."""
 INSTANCE = f"lockstep-{secrets.token_hex(8)}"
