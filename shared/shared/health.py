@@ -90,10 +90,12 @@ class Health:
         """Reads the gauges that stand in the store, one after the other, again and again; a fault of the store is waited out."""
         await self.started.wait()
         loop = asyncio.get_running_loop()
-        waiting = [(0.0, figure) for figure in (_dead_letters, *figures)]
+        due = dict.fromkeys((_dead_letters, *figures), 0.0)
         while True:
-            waiting = [(due if due > loop.time() else await self._read(figure), figure) for due, figure in waiting]
-            await asyncio.sleep(max(0.0, min(due for due, _ in waiting) - loop.time()))
+            for figure in due:
+                if due[figure] <= loop.time():
+                    due[figure] = await self._read(figure)
+            await asyncio.sleep(max(0.0, min(due.values()) - loop.time()))
 
     async def _read(self, figure: Figure) -> float:
         """Reads a gauge; answers when it is to be read again."""

@@ -110,12 +110,11 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     door.serves(parts.app)
     background: list[asyncio.Task[None]] = []
     try:
-        background.append(asyncio.create_task(_connect_and_start(bus, store, parts, settings, health.started), name="start"))
-        background.append(asyncio.create_task(health.keep_ready(), name="ready"))
-        background.append(asyncio.create_task(health.keep_figures(parts.figures), name="figures"))
-        background += [asyncio.create_task(_forever(task), name=getattr(task, "__name__", "task")) for task in parts.tasks]
+        loops = [_connect_and_start(bus, store, parts, settings, health.started), health.keep_ready(), health.keep_figures(parts.figures)]
+        loops += [_forever(task) for task in parts.tasks]
         if sole_owner:
-            background.append(asyncio.create_task(_watch_ownership(ownership, store, last_resort), name="ownership"))
+            loops.append(_watch_ownership(ownership, store, last_resort))
+        background += [asyncio.create_task(one) for one in loops]
         await _first_fault([http, *background], stop)
         log.info("stopping", service=name)
     finally:
