@@ -25,7 +25,7 @@ from executor.records import GuardFacts, LinkRecord, MasterFacts, PositionRecord
 from executor.settings import ExecutorSettings
 from executor.store import Account, FanOut, Guard, Halt, Link, Master, Position, Symbol, read_rows, table
 
-LINKS_KEPT = 50_000
+LINKS_KEPT = 20_000
 POSITIONS_KEPT = 20_000
 """About a kilobyte each: what is forgotten is loaded when it is asked for."""
 ALLOW_ALL = int(ManualTradingMode.ALLOW_ALL)
