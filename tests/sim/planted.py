@@ -1,6 +1,6 @@
 """Twelve bugs, each a rule of the log, of the flows or of the settlement left out, to show that the simulation would notice.
 
-A bug is a context in which the product lacks the rule; `CATCHES` names for each the seed that shows it first.
+A bug is a context in which the product lacks the rule.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
