@@ -11,12 +11,13 @@ from shared.topics import PRICES_ABOUT, PRICES_READERS, TOPICS, about, name_of
 
 SCHEMAS = "#/components/schemas/"
 ENVELOPE = (
-    "Each entry of a stream is one batch: what one transaction of its writer told, at most 500 rows and 32,768 characters of it, or "
-    "one event that has more characters. The entry's id is the writer's own number (`17-0`), its only field is `batch`, plain JSON. `after` says how far the writer had read other streams: "
-    "handle the batch when you have read as far. `lost` names numbers that this batch, the first of a snapshot, stands for. A "
-    "shard of a writer has a stream of its own (`copy.order.2`). Fields and columns are only ever added, last, with a default: "
-    "take columns by the names in `structure`; where there is a `same`, it has the columns that all rows share, and the rows do "
-    "not. Money and prices are decimal strings, volumes and ids integers, times Unix milliseconds."
+    "Each entry of a stream is one batch: what one transaction of its writer told, at most 500 rows and 32,768 characters of "
+    "it, or one event that has more characters. The entry's id is the writer's own number (`17-0`), its only field is `batch`, "
+    "plain JSON. `after` says how far the writer had read other streams: handle the batch when you have read as far. `lost` "
+    "names numbers that this batch, the first of a snapshot, stands for. A shard of a writer has a stream of its own "
+    "(`copy.order.2`). Fields and columns are only ever added, last, with a default: take columns by the names in `structure`; "
+    "where there is a `same`, it has the columns that all rows share, and the rows do not. Money and prices are decimal "
+    "strings, volumes and ids integers, times Unix milliseconds."
 )
 
 

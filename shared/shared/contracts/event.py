@@ -91,7 +91,7 @@ class Lost(NamedTuple):
 
 
 class Batch(BaseModel):
-    """One entry of a stream: what one transaction of its writer told, at most `ROWS_PER_ENTRY` rows of it, or `shared.store.work.ENTRY_CHARS`.
+    """One entry of a stream: what one transaction of its writer told, or so much of it as an entry holds (`shared.store.work.pack`).
 
     The entry's id is its `number` in the writer's own log; the stream itself carries everything but that.
     """

@@ -86,7 +86,8 @@ def create_engine(url: str, **sqlite_options: Any) -> AsyncEngine:
         return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=named)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(parsed, **(sqlite_options or LAST_USED_FIRST))
+        sqlite_options = LAST_USED_FIRST | sqlite_options
+    engine = create_async_engine(parsed, **sqlite_options)
 
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
