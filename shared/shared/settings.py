@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     """Seconds that the service's clock is ahead of the machine's."""
     retention_days: float = Field(default=7, ge=0)
     """How long outbox rows that every reader has handled are kept."""
-    max_records: int = Field(default=500, ge=1, le=5000)
-    """Entries that a reader takes, and handles in one transaction, at a time."""
+    max_records: int = Field(default=200, ge=1, le=5000)
+    """Entries that a reader takes at a time, and handles in one transaction if they do not take long."""
     broker_timezone: str = "UTC"
     """IANA name of the zone whose midnights, Mondays and firsts of a month end days and billing periods: one for all services."""
     trace_url: str = ""

@@ -58,7 +58,7 @@ def _writer(table: Table, names: tuple[str, ...], kept: tuple[str, ...]) -> tupl
     return statement, values
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def units(value: Decimal | None) -> int | None:
     """An amount as a column of 1e-8 has it: what is shown has 8 places at most, what is charged was rounded before.
 

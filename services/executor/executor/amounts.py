@@ -12,14 +12,14 @@ LARGEST = 2**62
 """Amounts beyond this (46 billion) are kept as this: larger than any account, and still an integer of a database."""
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def units(value: Decimal) -> int:
     """A Decimal amount as a number of 1e-8 units; further places are rounded half-even, what is too large is bounded."""
     scaled = int(value.scaleb(PLACES, context=EXACT).to_integral_value(ROUND_HALF_EVEN))
     return max(-LARGEST, min(LARGEST, scaled))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def amount(value: int) -> Decimal:
     """The Decimal of a number of 1e-8 units, without trailing zeros."""
     return plain(Decimal(value).scaleb(-PLACES, context=EXACT))
