@@ -16,7 +16,7 @@ from shared.store import outbox
 from shared.store.engine import READ_ONLY
 
 ENTRY_CHARS = 32_768
-"""About as much as `ROWS_PER_ENTRY` rows of a fan-out. A reader takes 200 entries at once, from several streams, and its process has 300 MB."""
+"""About as much as `ROWS_PER_ENTRY` rows of a fan-out. A reader takes 200 entries at once of each stream, in a process of 300 MB."""
 FRESH_LIMIT = 256
 """Most entries of a stream that are kept in memory for the relay."""
 
