@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from shared import telemetry
 from shared.bus.wire import Wire
-from shared.contracts.event import ROWS_PER_ENTRY, Batch, Lost
+from shared.contracts.event import Batch, Lost
 from shared.store import outbox
 from shared.store.work import Store, Work, encode
 
@@ -25,11 +25,12 @@ Snapshot = Callable[[Work], Awaitable[None]]
 
 DAY_MS = 86_400_000
 ALIVE_EVERY_MS = 3_600_000
-APPEND_LIMIT = 500
+APPEND_LIMIT = 100
+"""Entries that are read and sent at once, three megabytes at most: far below Redis's own time limit for a call, and whichever thread reads
+them keeps the memory for it."""
 FOREIGN_LIMIT = 100
 UNREADABLE = "not a batch: an empty one took its number"
 FOREIGN = "not written by the topic's writer"
-assert APPEND_LIMIT <= ROWS_PER_ENTRY * 2  # one call stays far below Redis's own time limit
 
 
 @dataclass(frozen=True, slots=True)
