@@ -27,9 +27,8 @@ setup: .venv/.synced .venv-clients/.synced  ## everything that the other targets
 run: .venv/.synced  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 9000")
 	@exec $(RUN) lockstep up $(ARGS)
 
-# Three at a time on two cores: a whole stack that is tested waits as often as it works.
 test: setup  ## all tests, with their own servers (ARGS="-k log")
-	@$(RUN) pytest -n 3 --dist worksteal $(ARGS)
+	@$(RUN) pytest -n 2 --dist worksteal $(ARGS)
 
 postgres: setup  ## the services' own tests with every store on a real Postgres, which the tests bring (ARGS="-k races")
 	@TEST_STORE=postgres $(RUN) pytest -n 2 --dist worksteal tests/api tests/flow $(ARGS)
@@ -50,7 +49,7 @@ chaos: setup  ## real stacks are hurt while masters trade; a line of figures a r
 	@$(RUN) pytest -m chaos tests/chaos $(ARGS)
 
 sim: setup  ## 500 quick and 500 usual seeds of the whole system in one process, and twelve planted bugs that they have to find (SIM_SEEDS=5000)
-	@$(RUN) pytest -n 2 -m "sim or not sim" tests/sim $(ARGS)
+	@SIM_SEEDS=$${SIM_SEEDS:-500} $(RUN) pytest -n 2 -m "sim or not sim" tests/sim $(ARGS)
 
 fuzz: setup  ## 200,000 raw requests and 10,000 made from OpenAPI against the api (FUZZ_SEED=100 for others)
 	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-200000} FUZZ_CASES=$${FUZZ_CASES:-10000} $(RUN) pytest -n 2 --dist worksteal -q tests/api/test_fuzz.py tests/api/test_schema.py $(ARGS)

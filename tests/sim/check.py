@@ -124,8 +124,9 @@ class Safety:
                 if self._payloads.get((topic, entry.number)) != entry.payload:
                     raise UnsafeError(f"the stream {topic} tells of {entry.number} what was never committed")
                 if before is not None and entry.number != before.number + 1:
-                    low = self.world.disks[service].rows("SELECT min(number) FROM log_outbox WHERE stream = ?", topic)[0][0] or 0
-                    if entry.number <= before.number or entry.number > low:
+                    low = self.world.disks[service].rows("SELECT min(number) FROM log_outbox WHERE stream = ?", topic)[0][0]
+                    kept = low is not None and entry.number > low
+                    if entry.number <= before.number or kept:
                         raise UnsafeError(f"the stream {topic} is no window of the log: {entry.number} after {before.number}")
 
 

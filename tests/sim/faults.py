@@ -52,7 +52,7 @@ class Plan:
 
 PLAN = Plan()
 QUICK = Plan(trades=2, steps=2, turns=1)
-"""Two thirds of the time of the usual one: what `make test` has time for 500 times."""
+"""Two thirds of the time of the usual one: those of `make test`."""
 
 
 @dataclass
