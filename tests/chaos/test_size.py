@@ -19,6 +19,8 @@ MESSAGES = int(os.environ.get("CHAOS_MESSAGES", "10000"))
 MEMORY_MB = 300
 RETRIED_S = 300
 """Each letter is a transaction of its own, and waits its turn while the service works off what has come meanwhile."""
+FOLLOW_S = 600
+"""What is shown follows what is done: of a backlog not within a minute."""
 LOOK_S = 3
 """Counting so many deals takes a part of a second of the machine's time."""
 READERS = ("api", "executor", "rewards", "stats")
@@ -63,7 +65,7 @@ def test_a_backlog_fits_into_memory(tmp_path: Path) -> None:
         assert wait_until(lambda: copied(stack, "out", follower) == TRADES, 3000, LOOK_S), copied(stack, "out", follower)
         took = time.monotonic() - began
         links = "SELECT count(*) FROM trade_link WHERE state = 1"
-        assert wait_until(lambda: stack.rows("api", links)[0][0] == TRADES, 60)
+        assert wait_until(lambda: stack.rows("api", links)[0][0] == TRADES, FOLLOW_S, LOOK_S)
         assert copied(stack, "in", follower) == TRADES
         balance = number(work.venue("GET", f"/accounts/{follower}")["balance"])
         assert balance == oracle.BALANCES["B"] - Decimal("0.70") * TRADES
