@@ -184,10 +184,13 @@ async def _first_fault(tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> 
     """Until somebody asks to stop; raises what one of the tasks ends with."""
     stopped = asyncio.create_task(stop.wait())
     going: set[asyncio.Task[Any]] = {stopped, *tasks}
-    while not stopped.done():
-        done, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            await task
+    try:
+        while not stopped.done():
+            done, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
+    finally:
+        stopped.cancel()
 
 
 async def _unless_stopped(waiting: Awaitable[None], stop: asyncio.Event, door: asyncio.Task[None]) -> bool:

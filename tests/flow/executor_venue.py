@@ -37,55 +37,27 @@ class Venue:
                 self.carry_out(event, work)
 
     def carry_out(self, event: Any, work: Work) -> None:
-        match event:
-            case orders.OpenCopies():
-                for row in event.rows:
-                    self.once(work, copy_client_id(row.subscription, event.master_order, "open"), "open", self._open, event, row)
-            case orders.CloseCopies():
-                for row in event.rows:
-                    self.once(
-                        work, copy_client_id(row.subscription, event.master_order, "close", row.step), "close", self._close, event, row
-                    )
-            case orders.ProtectCopies():
-                for row in event.rows:
-                    self.once(
-                        work,
-                        copy_client_id(row.subscription, event.master_order, "protect", row.step),
-                        "protect",
-                        self._protect,
-                        event,
-                        row,
-                    )
-            case orders.PlaceCopies():
-                for row in event.rows:
-                    self.once(work, copy_client_id(row.subscription, event.master_order, "place"), "place", self._place, event, row)
-            case orders.ReplaceCopies():
-                for row in event.rows:
-                    self.once(
-                        work,
-                        copy_client_id(row.subscription, event.master_order, "replace", row.step),
-                        "replace",
-                        self._replace,
-                        event,
-                        row,
-                    )
-            case orders.CancelCopies():
-                for row in event.rows:
-                    self.once(
-                        work, copy_client_id(row.subscription, event.master_order, "cancel", row.step), "cancel", self._cancel, event, row
-                    )
-            case orders.SyncAccounts():
-                for login in event.logins:
-                    work.emit(trades.TOPIC, self.held(login, event.request))
+        if isinstance(event, orders.SyncAccounts):
+            for login in event.logins:
+                work.emit(trades.TOPIC, self.held(login, event.request))
+            return
+        action, do = {
+            orders.OpenCopies: ("open", self._open),
+            orders.CloseCopies: ("close", self._close),
+            orders.ProtectCopies: ("protect", self._protect),
+            orders.PlaceCopies: ("place", self._place),
+            orders.ReplaceCopies: ("replace", self._replace),
+            orders.CancelCopies: ("cancel", self._cancel),
+        }[type(event)]
+        for row in event.rows:
+            step = 0 if action in {"open", "place"} else row.step
+            self.once(work, copy_client_id(row.subscription, event.master_order, action, step), action, do, event, row)
 
     def once(self, work: Work, client_id: str, action: str, do: Any, event: Any, row: Any) -> None:
         """The same client id has one effect, and the same answer each time."""
         if client_id not in self.done:
             reason = self.refuse.get(action, "")
-            if reason:
-                answer = trades.OrdersRejected.of([trades.RejectedRow(row.login, client_id, 0, action, reason, "")])
-            else:
-                answer = do(event, row, client_id)
+            answer = self._rejected(row, client_id, action, reason) if reason else do(event, row, client_id)
             self.done[client_id] = (action, answer)
         work.emit(trades.TOPIC, self.done[client_id][1])
 

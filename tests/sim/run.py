@@ -56,7 +56,7 @@ class Simulation:
         self.safety: Safety
         self.latecomers: Latecomers
         first = self.chance.randrange(48)
-        self.numbers = range(first, first + min(self.chance.choice((1, 2, 2, 3, 4)), self.plan.trades))
+        self.numbers = range(first, first + min(self.chance.choice((1, 2, 2, 3, self.plan.trades)), self.plan.trades))
         self.late = self.chance.choice([None, *RULES])
         self.blank = self.seed % 10 == 9
         quick = [k for k in self.numbers if trade(k).quick]

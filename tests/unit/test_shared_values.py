@@ -85,6 +85,19 @@ def test_rows_fill_entries_up_to_the_limit() -> None:
     assert pack([], "copy.order", 7) == [(7, [], [])]
 
 
+def test_the_parts_of_a_fan_out_are_written_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = CloseCopies.of([CloseRow(1, 2, 3, 4, 5, 6)] * ROWS_PER_ENTRY, master_order=1, reason="x")
+    numbers = []
+
+    def stamped(_event: object, _stream: str, number: int, _index: int) -> str:
+        numbers.append(number)
+        return "{}"
+
+    monkeypatch.setattr("shared.store.work._stamped", stamped)
+    pack([part] * 3, "copy.order", 7)
+    assert numbers == [7, 8, 9]
+
+
 def test_an_entry_is_as_long_as_it_may_be_and_no_longer() -> None:
     """What one transaction decides of 501 trades, each with its inputs, is told in entries that a reader has memory for."""
     events = [SyncAccounts(logins=(number,), request="r" * 2000) for number in range(501)]

@@ -246,21 +246,27 @@ def pack(events: Sequence[Event], stream: str, first: int) -> list[Packed]:
 
     An entry has at most `ROWS_PER_ENTRY` rows and `ENTRY_CHARS` characters, unless a single event has more.
     """
-    packed = [Packed(first, [], [])]
+    entry = Packed(first, [], [])
+    packed = [entry]
     rows = chars = 0
     for event in events:
-        entry, weight = packed[-1], event.weight()
+        weight = event.weight()
+        if entry.events and rows + weight > ROWS_PER_ENTRY:  # each part of a fan-out: it is not written twice
+            entry, rows, chars = _following(packed), 0, 0
         text = _stamped(event, stream, entry.number, len(entry.events))
-        if entry.events and (rows + weight > ROWS_PER_ENTRY or chars + len(text) > ENTRY_CHARS):
-            entry = Packed(entry.number + 1, [], [])
-            packed.append(entry)
-            rows = chars = 0
+        if entry.events and chars + len(text) > ENTRY_CHARS:
+            entry, rows, chars = _following(packed), 0, 0
             text = _stamped(event, stream, entry.number, 0)
         entry.events.append(event)
         entry.texts.append(text)
         rows += weight
         chars += len(text)
     return packed
+
+
+def _following(packed: list[Packed]) -> Packed:
+    packed.append(Packed(packed[-1].number + 1, [], []))
+    return packed[-1]
 
 
 def encode(head: Mapping[str, object], stream: str, number: int, events: Sequence[Event]) -> str:
