@@ -194,9 +194,10 @@ class Watched:
         self.see("Topics and their readers")
 
     def choose(self, label: str, option: str) -> None:
-        """Picks from a select."""
+        """Picks from a select, whose list takes the focus back when it has closed: what is typed before that is typed nowhere."""
         self.page.get_by_role("combobox", name=label).locator("visible=true").first.click()
         self.page.get_by_role("option", name=option).first.click()
+        expect(self.page.get_by_role("listbox")).to_have_count(0)
 
     def close(self) -> None:
         self.context.close()
