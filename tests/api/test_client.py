@@ -229,6 +229,15 @@ async def test_a_new_policy_is_a_new_version(world: World) -> None:
     assert versions == [("reward_policy", 1), ("reward_policy", 2)]
 
 
+async def test_the_last_version_of_a_policy_holds_although_the_clock_went_back(world: World) -> None:
+    await world.pair()
+    for percent, ahead in ((30, 3_600_000), (20, 0)):
+        world.now = NOW_MS + ahead
+        await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": {"reward_type": 3, "fee_percent": percent}})
+    told = [event["policy"] for event in await world.config_events() if event["type"] == "policy.saved"]
+    assert [(policy["fee_percent"], policy["valid_from_ms"] - NOW_MS) for policy in told[1:]] == [("30", 3_600_000), ("20", 3_600_000)]
+
+
 async def test_options_of_a_policy_are_kept_and_told(world: World) -> None:
     await world.pair()
 

@@ -311,6 +311,24 @@ async def test_pushes_come_after_the_commit_and_only_to_subscribers(world: World
         assert (await other.ask("MngGetCopyTradeLinksByFilter"))["data"]["count"] == 1
 
 
+async def test_pushes_end_with_the_session(tmp_path: Path) -> None:
+    async with (
+        open_world(tmp_path, events_check_s=0.1) as world,
+        line_server(world) as (server, pushes),
+        connected(world, server.port) as client,
+        connected(world, server.port) as silent,
+    ):
+        assert (await client.ask("Subscribe", {"chanels": ["link:event"]}))["status"] == 200
+        assert (await silent.ask("MngGetCopyMastersByFilter"))["status"] == 200
+        await asyncio.sleep(0.3)
+        world.now += 3_601_000
+        answer = await client.receive()
+        assert (answer["status"], answer["error"]) == (401, "INVALID_MANAGER_SESSION")
+        assert await asyncio.wait_for(client.reader.read(), 10) == b""
+        assert pushes._listeners == set()
+        assert (await silent.ask("MngGetCopyMastersByFilter"))["status"] == 401  # who gets no pushes is answered still
+
+
 async def test_tls(tmp_path: Path) -> None:
 
     key = ec.generate_private_key(ec.SECP256R1())

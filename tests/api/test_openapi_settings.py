@@ -91,6 +91,7 @@ async def test_a_subscription_without_a_config_shows_what_it_does(world: World) 
         ({"investAmount": True}, -1102, "investAmount"),
         ({"investAmount": "NaN"}, -1102, "investAmount"),
         ({"investAmount": "1e30"}, -1130, "investAmount"),
+        ({"investAmount": "1e1000000"}, -1130, "investAmount"),
         ({"leaderUserId": 0}, -1130, "leaderUserId"),
         ({"maxInvestRate": "1.00000001"}, -1130, "maxInvestRate"),
         ({"leverage": "125.5"}, -1130, "leverage"),

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 POLL_S = 0.05
 KEY_MAX_LENGTH = 255
 PRUNE_EVERY_S = 600
+CLOCK_WRONG_MS = 2 * 3_600_000
+"""Two instances' clocks differ by less, one being an hour ahead and the other an hour behind."""
 STANDINGS_MAX = 50_000
 
 Operation = Callable[[Change], Awaitable[Json]]
@@ -173,7 +175,8 @@ class Context:
         async with self.store.work() as work:
             before = work.now - round(self.settings.idempotency_hours * 3_600_000)
             await work.session.execute(delete(Answered).where(col(Answered.created_ms) < before))
-            await work.session.execute(delete(Signed).where(col(Signed.expires_ms) < work.now))
+            # Another instance's clock may be behind this one's: what it may still be sent again is kept for as long.
+            await work.session.execute(delete(Signed).where(col(Signed.expires_ms) < work.now - CLOCK_WRONG_MS))
             await news.forget_old_changes(work.session, self.settings.events_kept)
 
     async def _seen(self, login: int) -> None:

@@ -12,7 +12,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any, NamedTuple
 
 from shared.store.engine import SCALE
-from sqlalchemy import ColumnElement, Select, false, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, false, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -251,7 +251,9 @@ def _sql(condition: Condition, of: FilterField, dialect: str) -> Any:
     if condition.operator == "like":
         return _like(of.column, condition.operands[0], dialect)
     whole = condition.operator.endswith(("in", "between"))
-    return COMPARES[condition.operator](_collated(of, dialect), condition.operands if whole else condition.operands[0])
+    # A whole number may be longer than the column's: bound as the column's type, Postgres would refuse it.
+    column = type_coerce(of.column, BigInteger) if of.kind == "int" else _collated(of, dialect)
+    return COMPARES[condition.operator](column, condition.operands if whole else condition.operands[0])
 
 
 def _like(column: ColumnElement[Any], pattern: str, dialect: str) -> ColumnElement[bool]:

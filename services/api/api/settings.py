@@ -73,7 +73,7 @@ class Settings(CommonSettings):
     events_kept: int = Field(default=1_000_000, ge=1)
     """Changes, of all customers together, that a stream can be resumed over; who was away for longer is told to load anew."""
     events_check_s: float = Field(default=30, gt=0)
-    """How often an open stream's session is looked at again."""
+    """How often the session of an open stream, or of a line that gets pushes, is looked at again."""
     tcp_port: int = Field(default=0, ge=0, le=65535)
     """Port of the manager's line protocol; 0: that door stays closed."""
     tcp_line_max_bytes: int = Field(default=1024 * 1024, ge=1024)

@@ -39,7 +39,7 @@ async def update(change: Change, policy: RewardPolicy, body: RewardPolicyBody, u
     for name, value in (await _terms(change, master, body)).items():
         setattr(policy, name, value)
     change.touch(policy)
-    policy.valid_from_ms = change.work.now
+    policy.valid_from_ms = policy.updated_ms  # never before the version that it takes the place of, whatever this instance's clock says
     _saved(change, policy)
     change.record("update", policy, before, policy_view(policy), policy.id)
     return policy

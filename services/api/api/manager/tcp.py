@@ -4,7 +4,8 @@
     {"extID": "a1", "status": 200, "data": {...}}
     {"extID": "a1", "status": 400, "error": "INVALID_DATA", "message": "..."}
 
-`Subscribe` and `Unsubscribe` `{"chanels": [...]}` (sic) choose the pushes that a connection gets.
+`Subscribe` and `Unsubscribe` `{"chanels": [...]}` (sic) choose the pushes that a connection gets, for as long as the session of the last
+of them lasts: then the connection is told so (401, no `extID`) and closed.
 """
 
 import asyncio
@@ -84,6 +85,8 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._channels: set[str] = set()
+        self._token = ""
+        """Of whom the pushes are for."""
         self._room = asyncio.Semaphore(context.settings.tcp_in_flight_max)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,6 +95,7 @@ class _Connection:
 
     async def serve(self) -> None:
         """Reads until the client goes, is idle for too long, or sends a line that is too long."""
+        watch = asyncio.create_task(self._watch())
         try:
             while (line := await self._line()) is not None:
                 if line.strip():
@@ -105,9 +109,22 @@ class _Connection:
                 await asyncio.wait_for(self._writer.drain(), 5)
         finally:
             self._pushes.leave(self.push)
-            for task in self._tasks:
+            for task in (watch, *self._tasks):
                 task.cancel()
             self._writer.close()
+
+    async def _watch(self) -> None:
+        """Lets a connection go that gets pushes in a session that has ended."""
+        while True:
+            await asyncio.sleep(self._context.settings.events_check_s)
+            try:
+                if self._channels:
+                    self._context.manager(self._token)
+            except Refused as refused:
+                self._pushes.leave(self.push)
+                self.send(_failure("", refused))
+                self.close()
+                return
 
     async def _line(self) -> bytes | None:
         idle_s = None if self._channels else self._context.settings.tcp_idle_s
@@ -144,12 +161,13 @@ class _Connection:
 
     async def _do(self, message: Json, line: bytes) -> Json:
         token, command = message.get("__token"), message.get("command")
-        actor = self._context.manager(token if isinstance(token, str) else "")
+        token = token if isinstance(token, str) else ""
+        actor = self._context.manager(token)
         await self._context.spend(str(actor))
         if not isinstance(command, str):
             raise Refused("UNKNOWN_COMMAND", "command is a text")
         if command in {"Subscribe", "Unsubscribe"}:
-            return self._subscribe(message.get("data"), on=command == "Subscribe")
+            return self._subscribe(message.get("data"), token, on=command == "Subscribe")
         key = message.get("idempotencyKey", "")
         if not isinstance(key, str) or len(key) > KEY_MAX_LENGTH or not key.isascii() or not key.isprintable():
             raise Refused("INVALID_DATA", f"idempotencyKey: at most {KEY_MAX_LENGTH} printable ASCII characters")
@@ -157,11 +175,12 @@ class _Connection:
         print_ = fingerprint(command, json.dumps(data, sort_keys=True, default=str)) if key else ""
         return await dispatch(self._context, actor, command, data, Asked(key, print_))
 
-    def _subscribe(self, data: Any, *, on: bool) -> Json:
+    def _subscribe(self, data: Any, token: str, *, on: bool) -> Json:
         names = data.get("chanels") if isinstance(data, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) and name in CHANNELS for name in names):
             raise Refused("INVALID_DATA", f"chanels is a list of {', '.join(CHANNELS)}")
         self._channels = self._channels | set(names) if on else self._channels - set(names)
+        self._token = token
         if self._channels:
             self._pushes.join(self.push)
         else:

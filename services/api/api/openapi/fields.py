@@ -50,8 +50,10 @@ def amount(fields: Mapping[str, Any], name: str, high: Decimal = AMOUNT_MAX) -> 
         raise SignedRefusal(-1102, name) from None
     if not number.is_finite():
         raise SignedRefusal(-1102, name)
+    if not 0 <= number <= high:  # before it is normalized: 1e1000000 cannot be
+        raise SignedRefusal(-1130, name)
     exponent = number.normalize().as_tuple().exponent
-    if not 0 <= number <= high or (isinstance(exponent, int) and exponent < -PLACES_MAX):
+    if isinstance(exponent, int) and exponent < -PLACES_MAX:
         raise SignedRefusal(-1130, name)
     return abs(number)
 
