@@ -221,6 +221,26 @@ async def test_a_frozen_pending_copy_that_is_filled_after_all_is_closed(tmp_path
         assert (link.phase, link.reason, link.volume_now) == ("closed", "MASTER_CANCELLED", 0)
 
 
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("policy", ["cancel", "market_if_within_slippage", "leave"])
+async def test_a_frozen_pending_copy_whose_stops_were_to_be_changed_outlives_its_master_s(tmp_path: Path, reverse: int, policy: str) -> None:
+    """The master's buy stop is filled at an ask of 1.31055; the copy, 5 points from its own price, can be neither withdrawn nor changed."""
+    levels = {"stops_level": 20, "freeze_level": 10}
+    async with on_paper(tmp_path, levels, pending_fill_policy=policy) as w:
+        await w.subscribed(copy_pending_orders=1, reverse_direction=reverse)
+        await w.trade(type="stop", price=1.3105, tp=1.3106)
+        assert (await w.resting())[0] == "SLTP_DRIFT"
+        await (w.price("1.31045", "1.31055") if reverse else w.price("1.31035", "1.31045"))
+        await w.price("1.31045", "1.31055", "EURUSD")
+        for _ in range(3):
+            await w.tick(2000)
+            assert (await w.resting())[1] == D("1.3105")
+        assert await w.orders(ReplaceCopies) == []
+        await w.price("1.31000", "1.31010")
+        await w.tick(2000)
+        assert (await w.links())[1].phase == {"cancel": "cancelled", "market_if_within_slippage": "open", "leave": "pending"}[policy]
+
+
 async def test_a_frozen_change_of_a_pending_copy_is_tried_again(tmp_path: Path) -> None:
     async with on_paper(tmp_path, {"freeze_level": 10}) as w:
         await w.subscribed(copy_pending_orders=1)

@@ -42,7 +42,7 @@ async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord, *, orders: bool
         (out.cancel if link.phase == links.PENDING else out.close)(link)
     if changes and link.protect_ms and link.phase == links.OPEN:
         out.protect(link, levels.stops_of(desk, link))
-    elif changes and link.protect_ms and link.phase == links.PENDING and position is not None:
+    elif changes and link.protect_ms and link.phase == links.PENDING and position is not None and position.kind != POSITION:
         out.replace(link, levels.resting_of(desk, link, position), position.expires_ms)
 
 
