@@ -223,7 +223,9 @@ async def test_a_frozen_pending_copy_that_is_filled_after_all_is_closed(tmp_path
 
 @pytest.mark.parametrize("reverse", [0, 1])
 @pytest.mark.parametrize("policy", ["cancel", "market_if_within_slippage", "leave"])
-async def test_a_frozen_pending_copy_whose_stops_were_to_be_changed_outlives_its_master_s(tmp_path: Path, reverse: int, policy: str) -> None:
+async def test_a_frozen_pending_copy_whose_stops_were_to_be_changed_outlives_its_master_s(
+    tmp_path: Path, reverse: int, policy: str
+) -> None:
     """The master's buy stop is filled at an ask of 1.31055; the copy, 5 points from its own price, can be neither withdrawn nor changed."""
     levels = {"stops_level": 20, "freeze_level": 10}
     async with on_paper(tmp_path, levels, pending_fill_policy=policy) as w:

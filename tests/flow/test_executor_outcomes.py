@@ -61,11 +61,11 @@ async def test_a_gateway_that_is_behind_is_not_asked_again_and_again(tmp_path: P
         w.venue.deaf = True
         await w.open(11)
 
-        async def has_read(number: int) -> None:
+        async def has_read(number: int, ahead_ms: int = 0) -> None:
             async with w.executor.work() as work:
-                await outbox.save_reports(work.session, orders.TOPIC, {"gateway": outbox.Report(number, w.now)})
+                await outbox.save_reports(work.session, orders.TOPIC, {"gateway": outbox.Report(number, w.now + ahead_ms)})
 
-        await has_read(0)
+        await has_read(0, ahead_ms=7_200_000)  # by a clock that was put right since
         await w.tick(3_600_000)
         assert len(await w.orders(OpenCopies)) == 1
         await has_read(1)

@@ -60,6 +60,17 @@ async def test_accounts_whose_equity_moved_are_reported_in_one_table(world: Gate
     assert idle not in [row.login for row in event.rows]
 
 
+async def test_a_clock_that_goes_back_holds_no_report_up(world: GatewayWorld) -> None:
+    login = (await world.accounts(1))[0]
+    await world.order(login)
+    await world.venue.look()
+    await world.told()
+    world.now -= 3_600_000
+    await feed(world, "1.5766")
+    await world.venue.look()
+    assert "account.changed" in [event.type for event in await world.told()]
+
+
 async def test_the_report_is_as_often_as_the_setting_says(monkeypatch: pytest.MonkeyPatch, world: GatewayWorld) -> None:
     monkeypatch.setenv("LOCKSTEP_ACCOUNT_REPORT_MS", "500")
     world.venue._report_ms = GatewaySettings().account_report_ms

@@ -57,6 +57,21 @@ async def test_a_writers_own_malformed_entry_is_kept_and_passed(log_world: LogWo
     assert [letter["payload"] for letter in await writer.letters()] == ["{not json"]
 
 
+@pytest.mark.parametrize("entry_id", ["4-0", "9-0"])
+async def test_an_entry_that_no_database_can_keep_as_it_is_holds_nothing_up(either_log_world: LogWorld, entry_id: str) -> None:
+    """Postgres takes no NUL in a text."""
+    writer, reader = either_log_world.party("writer", writes=(NOTES,)), either_log_world.party("reader", reads=(NOTES,))
+    await started(writer, reader)
+    await writer.write(1, 2, 3)
+    await handled(reader, [1, 2, 3])
+    async with either_log_world.wire() as wire:
+        await wire._client.xadd(NOTES, {"batch": b"gar\x00bage\xff"}, id=entry_id)
+        await until(reader.letters)
+        await writer.write(4, 5)
+        await handled(reader, [1, 2, 3, 4, 5])
+    assert [letter["payload"] for party in (reader, writer) for letter in await party.letters()] == ["gar\\u0000bage\ufffd"] * 2
+
+
 @pytest.mark.parametrize("entry_id", ["*", "4-0"])
 async def test_an_entry_that_the_writer_did_not_write_is_put_aside_and_removed(log_world: LogWorld, entry_id: str) -> None:
     """Each who met it has a letter: every reader, and the writer, who takes it away."""

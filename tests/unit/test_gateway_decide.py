@@ -1,5 +1,6 @@
 """The paper venue's rules by themselves."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,12 @@ NOW = Quote(D("1.57560"), D("1.57570"))
 def test_a_buy_opens_at_the_ask_and_closes_at_the_bid_and_a_sell_the_other_way() -> None:
     assert (NOW.opening("buy"), NOW.closing("buy")) == (D("1.57570"), D("1.57560"))
     assert (NOW.opening("sell"), NOW.closing("sell")) == (D("1.57560"), D("1.57570"))
+
+
+def test_a_step_is_counted_from_nothing() -> None:
+    """As copies are sized, whatever the least volume is."""
+    spec = replace(GBPUSD, volume_min=1, volume_step=10)
+    assert [volume for volume in range(32) if decide.volume_fault(spec, volume) is None] == [10, 20, 30]
 
 
 @pytest.mark.parametrize(

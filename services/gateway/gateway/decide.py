@@ -51,8 +51,8 @@ class Quote(NamedTuple):
 
 
 def volume_fault(spec: SymbolSpec, volume: int) -> Refused | None:
-    """INVALID_VOLUME unless the volume is between the symbol's least and most, on its step."""
-    if spec.volume_min <= volume <= spec.volume_max and (volume - spec.volume_min) % spec.volume_step == 0:
+    """INVALID_VOLUME unless the volume is between the symbol's least and most, and whole steps."""
+    if spec.volume_min <= volume <= spec.volume_max and volume % spec.volume_step == 0:
         return None
     return Refused(INVALID_VOLUME, f"{spec.symbol}: volume {spec.volume_min} to {spec.volume_max} in steps of {spec.volume_step}")
 

@@ -243,7 +243,7 @@ class Rewards:
 
     async def _keep_prices(self, work: Work, known: Known) -> None:
         """Prices come often and may be lost: a restart goes on from those of a moment ago."""
-        if known.repriced and work.now - self._kept_prices_ms >= PRICES_KEPT_MS:
+        if known.repriced and not 0 <= work.now - self._kept_prices_ms < PRICES_KEPT_MS:
             self._kept_prices_ms = work.now
             await store.save_symbols(work.session, [known.symbols[name] for name in sorted(known.repriced)])
             known.repriced.clear()

@@ -302,10 +302,10 @@ def _number(entry_id: bytes | str) -> int:
 
 
 def _payload(fields: dict[bytes, bytes]) -> str:
-    """An entry's JSON; of a foreign entry, whatever it holds, as text."""
+    """An entry's JSON; of a foreign entry, whatever it holds, as text that every database can keep: Postgres takes no NUL."""
     found = fields.get(FIELD.encode())
     if found is not None:
-        return found.decode("utf-8", "replace")
+        return found.decode("utf-8", "replace").replace("\x00", "\\u0000")
     return repr({name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()})
 
 

@@ -167,7 +167,7 @@ class Relay:
         self._saved_reports |= news
 
     def _is_news(self, saved: outbox.Report | None, report: outbox.Report) -> bool:
-        return saved is None or report.number != saved.number or report.reported_ms > saved.reported_ms + ALIVE_EVERY_MS
+        return saved is None or report.number != saved.number or not 0 <= report.reported_ms - saved.reported_ms <= ALIVE_EVERY_MS
 
     async def _prune(self, low: int, lowest: int) -> None:
         if low == 0 or low > lowest:

@@ -212,15 +212,12 @@ async def move_place(session: AsyncSession, stream: str, before: int, after: int
 
 
 async def save_reports(session: AsyncSession, stream: str, reported: Mapping[str, Report]) -> None:
-    """Keeps how far each reader says it is; the later word counts (a reader whose store was restored is further back than it was)."""
+    """Keeps how far each reader says it is. The last word counts, whatever time it bears: a reader whose store was restored is further back
+    than it was, and one whose clock was ahead would be believed to stand still until it is that late."""
     for reader, (number, reported_ms) in reported.items():
         statement = upsert(session, report).values(stream=stream, reader=reader, number=number, reported_ms=reported_ms)
         await session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["stream", "reader"],
-                set_={"number": number, "reported_ms": reported_ms},
-                where=report.c.reported_ms <= reported_ms,
-            )
+            statement.on_conflict_do_update(index_elements=["stream", "reader"], set_={"number": number, "reported_ms": reported_ms})
         )
 
 
