@@ -238,9 +238,20 @@ async def test_a_followers_own_stops_are_the_venues_and_stay_when_the_master_mov
         assert [row.login for event in (await w.orders(ProtectCopies))[1:] for row in event.rows] == [BEN]
         w.now += 10
         await w.open(12)  # opened later: the stops were not for it
+        await w.configured(stops(stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
         await price(w, "1.21")
         assert ((await w.links(11))[1].reason, (await w.links(12))[1].phase) == ("STOP_PROFIT_RATE", "open")
         assert (await w.links(11))[2].phase == "open"
+
+
+async def test_stops_reach_a_copy_although_the_api_s_clock_is_behind(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(follow(1))
+        await w.open(11)
+        w.api.clock = lambda: w.now - 3_600_000
+        await w.configured(stops(updated_ms=w.now - 3_600_000, stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        [protect] = await w.orders(ProtectCopies)
+        assert [(row.login, row.sl, row.tp) for row in protect.rows] == [(ANNA, D("1.045"), D("1.21"))]
 
 
 async def test_a_stop_loss_with_a_delay_acts_when_the_price_is_still_beyond(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ class Flow:
             case HaltSaved():
                 await config_side.halt_saved(desk, event.halt)
             case StopsSaved():
-                await follow_stops.stops_saved(desk, out, event.stops)
+                await follow_stops.stops_saved(desk, out, event)
             case PolicySaved() | PolicyDeleted():
                 pass  # rewards are the rewards service's matter
             case _:

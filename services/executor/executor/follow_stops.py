@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from shared.contracts.config import FollowConfig, PositionStops, Subscription
+from shared.contracts.config import FollowConfig, PositionStops, StopsSaved, Subscription
 from shared.money import EXACT
 from shared.symbols import BUY
 
@@ -46,14 +46,21 @@ def stop_amounts(config: FollowConfig) -> tuple[int, int]:
     return profit, loss
 
 
-async def stops_saved(desk: Desk, out: Outgoing, stops: PositionStops) -> None:
-    """A follower has set stops for what it holds under a master in a symbol: the venue's stops, and ours for the rates and the delay."""
+async def stops_saved(desk: Desk, out: Outgoing, event: StopsSaved) -> None:
+    """A follower has set stops for what it holds under a master in a symbol: the venue's stops, and ours for the rates and the delay.
+
+    Told again, in a snapshot, they are not for copies of later. Of what is told for the first time no clock decides: the api's is not ours,
+    and a copy that has just been opened may seem to be of later.
+    """
+    stops = event.stops
+    again = event.time > stops.updated_ms
     link, side = table(Link), BUY if stops.is_long else "sell"
     mine = (link.c.follower_login == stops.follower_login, link.c.master_login == stops.master_login)
     for found in await desk.links_where(of_logins([stops.follower_login]), *mine, link.c.state == 0):
         known = desk.memory.follows.own_stop(found)
-        fits = (found.symbol, found.side) == (stops.symbol, side) and found.created_ms <= stops.updated_ms
-        if not fits or found.follower_order == 0 or (known and known.version >= stops.version):
+        fits = (found.symbol, found.side) == (stops.symbol, side)
+        later = again and found.created_ms > stops.updated_ms
+        if not fits or later or found.follower_order == 0 or (known and known.version >= stops.version):
             continue
         profit, loss = _prices(desk, found, stops)
         own = OwnStopFacts(found.subscription, found.master_order, found.follower_login, stops.version, profit, loss, 0)
