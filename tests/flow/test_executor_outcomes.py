@@ -73,6 +73,34 @@ async def test_a_gateway_that_is_behind_is_not_asked_again_and_again(tmp_path: P
         assert len(await w.orders(OpenCopies)) == 2
 
 
+@pytest.mark.parametrize("left", [100, 40, 0])
+@pytest.mark.parametrize("found", ["told", "held", "closed"])
+async def test_a_copy_that_a_restored_store_skipped_is_taken_up(tmp_path: Path, found: str, left: int) -> None:
+    """It was opened, 200 for the master's 100, before the store was lost; decided on again the trade was too old. The venue tells of the
+    copy's opening, or holds it, or a quarter of it was closed by its owner. Of the master's 100 so much is left by then."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, max_signal_age_ms=500, risk_multiplier=D(2)), subscription(2, BEN))
+        await w.open(11, opened_ms=w.now - 501)
+        assert ((await w.links())[1].phase, (await w.links())[1].reason) == ("skipped", "TOO_OLD")
+        if left < 100:
+            await w.reduce(11, 100 - left, left)
+        own = {"login": ANNA, "symbol": "EURUSD", "side": "buy", "initial": 200, "volume": 200, "price": D("1.1"), "sl": D(0), "tp": D(0)}
+        w.venue.positions[900] = own | {"client_id": "c-1-11-open-0", "version": 1}
+        match found:
+            case "told":
+                await w.told(trades.PositionsOpened.of([w.venue.opened_row(900)]))
+            case "held":
+                await reconciled(w)
+            case _:
+                await w.told(w.venue.closing(900, 50, trades.REASON_CLIENT))
+        link = (await w.links(11))[1]
+        wanted = {"closed": min(150, 2 * left)}.get(found, 2 * left)
+        assert (w.open_volume(ANNA), link.volume_now, link.phase) == (wanted, wanted, "open" if left else "closed")
+        if left:
+            await w.reduce(11, left, 0)
+        assert (w.open_volume(ANNA), (await w.links(11))[1].phase) == (0, "closed")
+
+
 async def test_a_close_without_an_answer_is_asked_for_under_its_own_id(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.ready(subscription(1, ANNA))

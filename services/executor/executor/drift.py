@@ -7,7 +7,7 @@ from executor.records import LinkRecord
 
 Finding = Literal["missing", "volume", "stops"]
 
-UNSETTLED = frozenset({links.OPENING, links.CLOSING, links.PENDING, links.REJECTED, links.CANCELLED})
+UNSETTLED = frozenset({links.OPENING, links.CLOSING, links.PENDING, links.REJECTED, links.CANCELLED, links.SKIPPED})
 """Phases in which a position may yet turn out to exist."""
 
 

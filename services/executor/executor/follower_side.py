@@ -5,7 +5,7 @@ from shared.ids import CopyId, copy_client_id, parse_copy_client_id
 
 from executor import links
 from executor.amounts import units
-from executor.closing import MASTER_CLOSED, settle, share, withdrawn
+from executor.closing import MASTER_CLOSED, settle, share, take_up, withdrawn
 from executor.desk import Desk
 from executor.levels import PRICE_DRIFT, STOPS_DRIFT, wanted_stops
 from executor.links import CLOSE_LOST, CLOSE_REFUSED, FILLED, GONE, REFUSED, after
@@ -42,6 +42,9 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
         return  # told before, or a link that has come to its end
     if not link.active:
         desk.count(link, 1)
+    if link.phase == links.SKIPPED:
+        await take_up(desk, link, row, row.volume)
+        link.want_sl, link.want_tp = units(row.sl), units(row.tp)
     wanted_whole = link.target == link.volume
     link.enter(phase)
     link.kind = POSITION
@@ -72,6 +75,8 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
         return
     if taken_up:
         desk.count(link, 1)
+    if link.phase == links.SKIPPED:
+        await take_up(desk, link, row, row.initial)
     own = row.client_id == copy_client_id(link.subscription, link.master_order, "close", link.close_step)
     told_first = link.follower_order == 0 or row.left < link.volume_now
     if link.follower_order == 0:  # the closing is told before the opening

@@ -33,9 +33,11 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     (CLOSING, CLOSE_LOST): OPENING,
     (CLOSING, GONE): CLOSED,
     (CLOSING, LET_GO): DETACHED,
-    # an opening that was refused because nobody knew its outcome, or a pending copy withdrawn too late: what is there is taken up
+    # an opening that was refused because nobody knew its outcome, or a pending copy withdrawn too late: what is there is taken up;
+    # or one that was decided on before this store was lost, and skipped when it was decided on again
     (REJECTED, FILLED): OPEN,
     (CANCELLED, FILLED): OPEN,
+    (SKIPPED, FILLED): OPEN,
 }
 """What is not in the table changes nothing: a repeated or late answer."""
 
