@@ -18,7 +18,7 @@ from rewards.netting import net_period, refund_prepaid
 from rewards.periods import period_at
 from rewards.reckoning import NoRateError
 from rewards.records import Line, Material
-from rewards.schedule import Clock, Step, billed_by_period, next_step
+from rewards.schedule import Clock, Step, billed_by_period, ends_all, next_step
 from rewards.settings import RewardsSettings
 from rewards.settlement import Changes, Settlement
 from rewards.terms import FOREVER, Subscription, terms_at
@@ -86,6 +86,12 @@ class Billing:
             if pair not in there:
                 fresh[pair] = marks.begin(basis, known.equity(subscription.follower_login))
         await records.save_marks(work.session, fresh)
+
+    def nets(self, known: Known, subscription: Subscription) -> bool:
+        """Whether there is a netting ahead for a share that is withheld now."""
+        kind = RewardType.PROFIT_SHARE_PER_TRADE
+        cursor = known.cursors.get(subscription.id, {}).get(kind, subscription.created_ms)
+        return next_step(subscription, known.master(subscription.master_login), kind, cursor, None, self._zone) is not None
 
     async def flows(self, work: Work, known: Known, rows: Sequence[BalanceRow], time_ms: int) -> None:
         """Deposits and withdrawals of followers: no profit, and a move of the equity bases' marks."""
@@ -177,10 +183,12 @@ class Billing:
             case "stop":
                 await self._settlement.begin_waiting(work, known, changes)
                 await refund_prepaid(work, self._settlement, known, subscription, step, changes)
+                desk.stopped(changes.accruals.values())
                 line.cursor_ms, line.open_from_ms = step.at_ms, None
             case "close" if step.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
-                await net_period(work, self._settlement, known, subscription, step, changes)
-                line.cursor_ms = step.end
+                all_netted = await net_period(work, self._settlement, known, subscription, step, changes)
+                over = ends_all(subscription, known.master(subscription.master_login), step.end - 1)
+                line.cursor_ms = FOREVER if over and all_netted and not material.opens[subscription.id] else step.end
             case "close":
                 changes.waiting.append(desk.closed(step))
                 line.cursor_ms = step.end

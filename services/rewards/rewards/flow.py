@@ -161,7 +161,10 @@ class Rewards:
             return []
         fee = decide.profit_share([fill.slice for fill in fills if fill.deal], policy)
         span = Span(row.opened_ms, row.closed_ms, f"p{row.order}", row.order)
-        return [decide.accrue(subscription.id, subscription.master_login, known.payer(subscription), policy, span, fee, now)]
+        share = decide.accrue(subscription.id, subscription.master_login, known.payer(subscription), policy, span, fee, now)
+        if share.withheld and not self.billing.nets(known, subscription):
+            share.withheld = 0  # told so late that everything else was netted: it stands for itself
+        return [share]
 
     async def _moved(self, work: Work, known: Known, rows: Sequence[BalanceRow], time_ms: int) -> None:
         answers = []
@@ -339,6 +342,7 @@ def _volume_per_lot(known: Known, symbol: str) -> int:
 
 
 def _booked(known: Known, subscription: Subscription, time_ms: int) -> int:
-    # A prepaid fee's cursor lies ahead, and no trade counts for it.
+    # A prepaid fee's cursor lies ahead, and so may that of a netting; no trade counts for them.
     cursors = known.cursors.get(subscription.id, {}).items()
-    return trade_book_ms(time_ms, [cursor for kind, cursor in cursors if kind != RewardType.SUBSCRIPTION_FEE])
+    ahead = {RewardType.SUBSCRIPTION_FEE, RewardType.PROFIT_SHARE_PER_TRADE}
+    return trade_book_ms(time_ms, [cursor for kind, cursor in cursors if kind not in ahead])

@@ -48,14 +48,19 @@ async def refund_prepaid(
         await give_back(work, settlement, known, original, fee, Period(step.at_ms, original.period_to), changes)
 
 
-async def net_period(work: Work, settlement: Settlement, known: Known, subscription: Subscription, step: Step, changes: Changes) -> None:
-    """Settles what was withheld of a period's wins net of its losses: the due part to the master, the rest back."""
+async def net_period(work: Work, settlement: Settlement, known: Known, subscription: Subscription, step: Step, changes: Changes) -> bool:
+    """Settles what was withheld of a period's wins net of its losses: the due part to the master, the rest back. Answers whether nothing of
+    later is withheld."""
     wanted = (table.c.subscription_id == subscription.id, table.c.reward_type == RewardType.PROFIT_SHARE_PER_TRADE)
-    shares = await store.accruals_where(
-        work.session, *wanted, table.c.withheld == 1, table.c.pay_amount.is_(None), table.c.fee_amount >= 0, table.c.period_to < step.end
-    )
-    if not shares:
-        return
+    withheld_now = (table.c.withheld == 1, table.c.pay_amount.is_(None), table.c.fee_amount >= 0)
+    found = await store.accruals_where(work.session, *wanted, *withheld_now)
+    shares = [one for one in found if one.period_to < step.end]
+    if shares:
+        await _net(work, settlement, known, shares, changes)
+    return len(shares) == len(found)
+
+
+async def _net(work: Work, settlement: Settlement, known: Known, shares: Sequence[Accrual], changes: Changes) -> None:
     results = [(Decimal(json.loads(one.inputs)["percent"]), one.base_amount) for one in shares]
     wins = sorted((one for one in shares if one.phase in SURELY), key=lambda one: (SURELY.index(Phase(one.phase)), one.period_to, one.id))
     withheld = sum((one.fee_amount for one in wins), ZERO)

@@ -1,5 +1,6 @@
 """Reckons one subscription's fees from what is known and recorded: gathers each formula's figures and makes the accrual."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from rewards.periods import Period, days_in
 from rewards.records import Material, Pair
 from rewards.schedule import Step, ends_all
 from rewards.settings import RewardsSettings
+from rewards.settlement import UNTAKEN
 from rewards.store import Trade
 from rewards.terms import FOREVER, Master, Subscription, terms_at
 
@@ -51,7 +53,9 @@ class Desk:
         payer = self.known.payer(self.subscription)
         once = step.end >= FOREVER
         part = Period(step.start, step.start if once else step.end)
-        pro_rata = not once and self.settings.first_period == "pro_rata" and step.whole is not None and step.whole.start < step.start
+        pro_rata = not once and step.whole is not None and step.whole.start < step.start
+        if self.settings.first_period == "full" and not self._given_back(step):
+            pro_rata = False
         fee = fees.subscription_fee(policy, part, step.whole if pro_rata else None, self._rate(policy, payer))
         accrual = self._accrue(policy, payer, part, fee, str(step.start))
         if once:
@@ -59,6 +63,22 @@ class Desk:
             accrual.id = decide.accrual_id(accrual.key)
         self._charged(accrual, step.start)
         return accrual
+
+    def _given_back(self, step: Step) -> bool:
+        """Whether a part of this very period was paid, and given back, before: then it is not the first that would be charged whole."""
+        start = step.whole.start if step.whole else step.start
+        return any(fee.amount < 0 and start < fee.at_ms <= step.start for fee in self.material.fees[self.subscription.id])
+
+    def stopped(self, accruals: Iterable[Accrual]) -> None:
+        """A prepaid fee was given back, or lapsed: what is reckoned next in the same turn is reckoned with that."""
+        known = {fee.accrual: fee for fee in self.material.fees[self.subscription.id]}
+        for one in accruals:
+            if (one.subscription_id, one.reward_type) != (self.subscription.id, RewardType.SUBSCRIPTION_FEE):
+                continue
+            known.pop(one.id, None)
+            if one.fee_amount and one.phase not in UNTAKEN:
+                known[one.id] = Charged(one.id, one.period_from, one.fee_amount)
+        self.material.fees[self.subscription.id] = list(known.values())
 
     def closed(self, step: Step) -> Accrual:
         """The fee of a period that has ended."""
@@ -95,7 +115,12 @@ class Desk:
         if self.master.policy(RewardType.PERFORMANCE_FEE_HWM, step.start) is None:
             taken = sum((fee.amount for fee in self._other_fees(step.end)), ZERO)
             mark = marks.crystallise(mark, -taken, ZERO, self.known.payer(self.subscription).currency).after
-        self.material.marks[self._pair] = mark
+        self.material.marks[self._pair] = self._ended(mark) if ends_all(self.subscription, self.master, step.end) else mark
+
+    def _ended(self, mark: Mark) -> Mark:
+        """The mark of a pair whose subscription is over: its other fees, which no later one knows of, stay taken from the profit."""
+        taken = sum((fee.amount for fee in self._other_fees(FOREVER)), ZERO)
+        return replace(mark, realised=EXACT.subtract(mark.realised, taken))
 
     def _other_fees(self, until_ms: int) -> list[Charged]:
         """The other copy fees up to an instant that are taken from the profit; none when they do not count."""
@@ -156,7 +181,7 @@ class Desk:
         if policy is None or payer.exempt:
             return ZERO
         try:
-            return self._fee(policy, payer, Period(cursor, FOREVER), self.settings.unrealised_mode, "period_end")[0].amount
+            return self._fee(policy, payer, Period(cursor, FOREVER), self.settings.unrealised_mode, "period_end", FOREVER)[0].amount
         except NoRateError:
             return ZERO  # the cap is in a currency that has no price yet
 
@@ -165,19 +190,21 @@ class Desk:
         mode = self.settings.unrealised_mode
         if final:
             mode = "full" if self.settings.on_detach == "mark_to_market" else "none"
-        fee, after = self._fee(policy, payer, Period(step.start, step.end), mode, step.cause)
+        # What was closed with the subscription, and is told by now, is not open at its market value any more: it counts with its result.
+        told_until = FOREVER if final and mode == "full" else step.end
+        fee, after = self._fee(policy, payer, Period(step.start, step.end), mode, step.cause, told_until)
         if final and mode == "full":
             # Detached copies were charged at their market value: should the two meet again, that much is realised.
             floating = sum((one.profit for one in self._opens(payer.currency)), ZERO)
             after = replace(after, realised=EXACT.add(after.realised, floating))
-        self.material.marks[self._pair] = after
+        self.material.marks[self._pair] = self._ended(after) if final else after
         return fee
 
-    def _fee(self, policy: RewardPolicy, payer: Payer, span: Period, mode: str, cause: str) -> tuple[Fee, Mark]:
-        """The performance fee of a time, and the mark after it."""
+    def _fee(self, policy: RewardPolicy, payer: Payer, span: Period, mode: str, cause: str, told_until: int) -> tuple[Fee, Mark]:
+        """The performance fee of a time, and the mark after it; closings count until `told_until`."""
         other_fees = self._other_fees(span.end)
         material = Performance(
-            slices=[trade.slice for trade in self.material.booked(self.subscription.id, span.start, span.end) if trade.deal],
+            slices=[trade.slice for trade in self.material.booked(self.subscription.id, span.start, told_until) if trade.deal],
             fees=other_fees,
             since_ms=span.start,
             opens=self._opens(payer.currency) if mode != "none" else [],

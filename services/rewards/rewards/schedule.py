@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from shared.contracts.config import REWARD_MATRIX, RewardPolicy, RewardType
 
 from rewards.periods import ONE_TIME, Period, period_at
-from rewards.terms import FOREVER, Master, Subscription, next_change, terms_at
+from rewards.terms import FOREVER, Master, Subscription, next_change, over_ms, terms_at
 
 ORDER = (
     RewardType.VOLUME_REBATE,
@@ -92,13 +92,25 @@ def next_step(
     policy = billed_by_period(terms_at(subscription, master, reward_type, cursor))
     change = next_change(subscription, master, reward_type, cursor)
     if policy is None:
-        return Step(change, "skip", reward_type, cursor, change) if change is not None else None
+        over = over_ms(subscription, master)
+        until = change if change is not None or over is None or over <= cursor else over
+        return _left_over(master, reward_type, cursor, zone) if until is None else Step(until, "skip", reward_type, cursor, until)
     if reward_type == RewardType.SUBSCRIPTION_FEE:
         return _prepaid(policy, cursor, cursor != subscription.created_ms, zone)
     whole = period_at(billing_period(policy), cursor, zone)
     if change is None or change >= whole.end:
         return Step(whole.end, "close", reward_type, cursor, whole.end, policy, whole, on_calendar=True)
     return Step(change, "close", reward_type, cursor, change, policy, whole, _cause(subscription, master, change))
+
+
+def _left_over(master: Master, reward_type: RewardType, cursor: int, zone: ZoneInfo) -> Step | None:
+    """Where no terms are ahead, netting goes on by the latest that there were, so that nothing is kept that was withheld before, or is
+    closed later."""
+    policy = master.netted()
+    if policy is None or reward_type != RewardType.PROFIT_SHARE_PER_TRADE:
+        return None
+    whole = period_at(billing_period(policy), cursor, zone)
+    return Step(whole.end, "close", policy.reward_type, cursor, whole.end, policy, whole, on_calendar=True)
 
 
 def _prepaid(policy: RewardPolicy, cursor: int, renewed: bool, zone: ZoneInfo) -> Step:
@@ -111,7 +123,8 @@ def _prepaid(policy: RewardPolicy, cursor: int, renewed: bool, zone: ZoneInfo) -
 
 def ends_all(subscription: Subscription, master: Master, at_ms: int) -> bool:
     """Whether nothing of a subscription is billed any more from an instant on."""
-    return not subscription.lives(at_ms) or (master.gone_ms is not None and master.gone_ms <= at_ms)
+    over = over_ms(subscription, master)
+    return over is not None and over <= at_ms
 
 
 def _first_stop(subscription: Subscription, master: Master, start: int, end: int) -> int | None:

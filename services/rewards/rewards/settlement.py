@@ -146,6 +146,7 @@ class Settlement:
         for accrual in due:
             give_up = accrual.phase == Phase.OUT_REFUSED and accrual.tries >= self._settings.retry_max
             self.apply(accrual, Fact.GIVE_UP if give_up else Fact.TIME, known, work.now, changes_)
+        await self._wake_refunds(work, known, [one for one in due if one.id in changes_.accruals], changes_)
         return len(due)
 
     def apply(self, accrual: Accrual, fact: Fact, known: Known, now: int, changes_: Changes, answer: Answer | None = None) -> None:

@@ -104,6 +104,12 @@ class Master:
             if version.gone_ms is not None:
                 yield version.gone_ms
 
+    def netted(self) -> RewardPolicy | None:
+        """The newest version of any policy whose profit shares were netted by periods."""
+        shares = [one for one in self.policies if one.policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE]
+        found = [one for one in shares if one.policy.netting != "none"]
+        return max(found, key=lambda one: (one.valid_from_ms, one.policy.version)).policy if found else None
+
     def types(self) -> set[RewardType]:
         return {version.policy.reward_type for version in self.policies}
 
@@ -141,10 +147,16 @@ def next_change(subscription: Subscription, master: Master, reward_type: RewardT
     return None
 
 
+def over_ms(subscription: Subscription, master: Master) -> int | None:
+    """When a subscription came to its end, or its master did; None while neither has."""
+    ends = [at for at in (subscription.gone_ms, master.gone_ms) if at is not None]
+    return min(ends, default=None)
+
+
 def policy_for_trade(subscription: Subscription, master: Master, reward_type: RewardType, closed_ms: int) -> RewardPolicy | None:
     """The policy that a closed position is shared by: what held when it closed, or when its subscription or master ended before."""
-    ended = min(subscription.gone_ms or FOREVER, master.gone_ms or FOREVER)
-    return master.policy(reward_type, min(closed_ms, ended - 1))
+    ended = over_ms(subscription, master)
+    return master.policy(reward_type, closed_ms if ended is None else min(closed_ms, ended - 1))
 
 
 def provider_stopped(subscription: Subscription, master: Master, at_ms: int) -> bool:
