@@ -12,7 +12,7 @@ from api.settings import Settings
 from shared.bus.reader import Received
 from shared.contracts import config
 from shared.contracts.config import ConfigEvent
-from shared.contracts.event import Event, Lost
+from shared.contracts.event import ROWS_PER_ENTRY, Event, Lost
 from shared.contracts.rewards import StandingRow, StandingsChanged
 from shared.contracts.trades import (
     AccountPositions,
@@ -26,7 +26,7 @@ from shared.contracts.trades import (
     PositionsReduced,
 )
 from shared.service import Read
-from shared.store import migrate
+from shared.store import migrate, outbox
 from shared.store.outbox import log_metadata
 from shared.store.work import Store, Work
 
@@ -102,9 +102,15 @@ async def test_a_snapshot_rebuilds_a_reader(tmp_path: Path) -> None:
         await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": {"reward_type": 3, "fee_percent": 10}})
         await world.good(ALICE, "POST", "/copytrade/halt", {"scope": "master", "login": MASTER_LOGIN})
         everything = await read_all(world.store, tmp_path / "from_the_start")
-        async with world.store.work(lost=(config.TOPIC, Lost(1, 6))) as work:
+        async with world.store.work(lost=(config.TOPIC, Lost(1, 2))) as work:
             await flow.snapshot(work)
-        again = (await read_all(world.store, tmp_path / "both"))[len(everything) :]
+        *held, halts = (await read_all(world.store, tmp_path / "both"))[len(everything) :][:3]
+        assert [(event.noun, event.first, event.last, event.ids) for event in held] == [
+            ("subscription", 1, 1, (1,)),
+            ("reward_policy", 1, 1, (1,)),
+        ]
+        assert halts.halts == (("master", str(MASTER_LOGIN)),)
+        again = (await read_all(world.store, tmp_path / "after"))[len(everything) + 3 :]
 
         def states(events: list[Any]) -> dict[Any, Any]:
             found = {}
@@ -116,6 +122,60 @@ async def test_a_snapshot_rebuilds_a_reader(tmp_path: Path) -> None:
         assert states(again) == states(everything)
         assert [event.policy.version for event in again if event.type == "policy.saved"] == [1, 2]
         assert not any(event.copy_existing for event in again if event.type == "subscription.saved")
+
+
+async def test_what_a_restored_store_has_is_the_newest(tmp_path: Path, new_store_url: Callable[[str], str]) -> None:
+    """Two subscriptions, one of which ended; others have read 20 entries more than there are. Each record is newer than any version of
+    those, none but the first subscription is there, and the next one's id was given to nobody."""
+    url = new_store_url("api")
+    migrate.upgrade("api", url)
+    async with open_world(tmp_path, url) as world:
+        await world.pair()
+        other = await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
+        await world.good(BOB, "DELETE", f"/copytrade/subscription/{other['id']}")
+        mine = await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
+        async with world.store.read() as session:
+            _, last = await outbox.ends(session, config.TOPIC)
+        world.now += 5000
+        async with world.store.work(lost=(config.TOPIC, Lost(last + 1, last + 20))) as work:
+            await outbox.raise_counter(work.session, config.TOPIC, last + 20)
+            await flow.snapshot(work)
+        told = await world.config_events()
+        held = [(event["first"], event["last"], event["ids"]) for event in told if event["type"] == "records.held"]
+        highest = mine["id"] + 20 * ROWS_PER_ENTRY
+        assert held == [(1, 2, [2]), (3, highest, []), (1, 1, [1]), (2, 1 + 20 * ROWS_PER_ENTRY, [])]
+        again = [event[noun] for noun in ("master", "follower", "subscription", "policy") for event in told[-5:] if noun in event]
+        states = [state for state in again if state["version"] > 1]
+        assert [(state["version"], state["updated_ms"]) for state in states] == [(21, world.now)] * 4
+        assert [policy["valid_from_ms"] for policy in states if "fee_percent" in policy] == [world.now]
+        history = await world.good(BOB, "GET", f"/copytrade/subscription/{mine['id']}/history")
+        assert [row["version"] for row in history["rows"]] == [1, 21]
+        await world.good(BOB, "DELETE", f"/copytrade/subscription/{mine['id']}")
+        new = await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
+        assert new["id"] == highest + 1
+
+
+async def test_an_empty_store_in_place_of_one_that_is_lost_gives_no_id_out_again(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        async with world.store.work(lost=(config.TOPIC, Lost(1, 20))) as work:
+            await outbox.raise_counter(work.session, config.TOPIC, 20)
+            await flow.snapshot(work)
+        held = [(event["noun"], event["first"], event["last"]) for event in await world.config_events() if event["type"] == "records.held"]
+        assert held == [(noun, 1, 20 * ROWS_PER_ENTRY) for noun in ("subscription", "reward_policy")]
+        master, _ = await world.pair()
+        assert master["id"] == 20 * ROWS_PER_ENTRY + 1
+
+
+async def test_a_snapshot_for_one_who_comes_late_changes_nothing(tmp_path: Path) -> None:
+    """Everything was pruned: the snapshot stands for all that there was."""
+    async with open_world(tmp_path) as world:
+        await world.pair()
+        before = [await world.rows(table) for table in ("master", "follower", "reward_policy", "version")]
+        async with world.store.read() as session:
+            _, last = await outbox.ends(session, config.TOPIC)
+        async with world.store.work(lost=(config.TOPIC, Lost(1, last))) as work:
+            await flow.snapshot(work)
+        assert [await world.rows(table) for table in ("master", "follower", "reward_policy", "version")] == before
 
 
 async def read_all(store: Store, folder: Path) -> list[Any]:

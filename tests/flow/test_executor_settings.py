@@ -10,17 +10,20 @@ from shared.contracts.config import (
     FollowerDeleted,
     FollowerSaved,
     Halt,
+    HaltKey,
     HaltSaved,
+    HaltsHeld,
     Master,
     MasterDeleted,
     MasterSaved,
+    RecordsHeld,
     SubscriptionSaved,
 )
 from shared.contracts.event import Lost
 from shared.contracts.orders import OpenCopies
 from shared.contracts.stats import PriceRow, Prices
 
-from tests.flow.executor_world import ANNA, BEN, MASTER, NOW, D, account, opened, subscription, symbol, world
+from tests.flow.executor_world import ANNA, BEN, CARL, MASTER, NOW, D, account, opened, subscription, symbol, world
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +187,33 @@ async def test_masters_followers_and_halts_hold_opens_back(tmp_path: Path, chang
         w.parts_desk.forget()
         await w.open(12)
         assert (await w.links(12))[1].reason == reason, "a stop survives a restart"
+
+
+async def test_what_ended_without_a_word_ends_when_it_is_told_what_there_is(tmp_path: Path) -> None:
+    """The api's store was restored: it never had subscription 2, nor the halt of Carl, whose number 5 is beyond what it speaks of."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA), subscription(2, BEN), subscription(5, CARL))
+        await w.configured(
+            HaltSaved(halt=Halt(id=1, scope="follower", key=str(CARL), version=4)), HaltSaved(halt=Halt(id=2, scope="symbol", key="GBPUSD"))
+        )
+        await w.open(11)
+        assert w.open_volume(BEN) == 100
+        held = RecordsHeld(noun="subscription", first=1, last=4, ids=(1,))
+        await w.configured(
+            held, RecordsHeld(noun="reward_policy", first=1, last=9, ids=()), HaltsHeld(halts=(HaltKey("symbol", "GBPUSD"),))
+        )
+        assert ((await w.links(11))[2].phase, w.open_volume(BEN)) == ("detached", 100)
+        await w.open(12)
+        await w.open(13, symbol="GBPUSD")
+        for again in (False, True):
+            links = await w.links(12)
+            assert {number: link.phase for number, link in links.items()} == {1: "open", 5: "open"}
+            assert {link.reason for link in (await w.links(13)).values()} == {"HALTED"}
+            if not again:
+                w.parts_desk.forget()
+                await w.configured(HaltSaved(halt=Halt(id=9, scope="follower", key=str(CARL), version=1)))
+                await w.open(14)
+                assert {number: link.reason for number, link in (await w.links(14)).items()} == {1: "", 5: "HALTED"}
 
 
 async def test_a_halt_is_lifted_and_an_older_state_changes_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from rewards.verify import verify
-from shared.contracts.config import Master, MasterDeleted, MasterSaved
+from shared.contracts.config import Master, MasterDeleted, MasterSaved, RecordsHeld
 from shared.contracts.rewards import AccrualState
 
 from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, until
@@ -174,3 +174,29 @@ async def test_a_refund_lapses_with_the_fee_that_is_given_up(world: World) -> No
     assert [row.state for row in rows(world)] == [AccrualState.FAILED, AccrualState.CANCELLED]
     assert await world.balances() == {}
     assert world.sharing[7][-3:] == (dec("0"), dec("0"), dec("0"))
+
+
+# --- what nobody told of ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_ended_without_a_word_is_billed_until_it_is_told_what_there_is(world: World) -> None:
+    """31 for January, and for 10 of February's 29 days."""
+    await world.policy(reward_type=4, billing_period="monthly", fee_amount=dec("31"))
+    await world.subscribe(7, created_ms=at("2024-01-01"))
+    await until(world, "2024-02-01")
+    held = RecordsHeld(noun="subscription", first=1, last=6, ids=()), RecordsHeld(noun="reward_policy", first=1, last=9, ids=(1,))
+    await world.config(*held)
+    world.now = at("2024-02-11")
+    await world.config(RecordsHeld(noun="subscription", first=7, last=7, ids=()))
+    await until(world, "2024-06-01")
+    assert fees(world) == [dec("31.00"), dec("10.69")]
+
+
+async def test_a_policy_that_ended_without_a_word_ends_when_it_is_told_what_there_is(world: World) -> None:
+    await world.policy(reward_type=4, billing_period="monthly", fee_amount=dec("31"))
+    await world.subscribe(7, created_ms=at("2024-01-01"))
+    await until(world, "2024-02-01")
+    world.now = at("2024-02-11")
+    await world.config(RecordsHeld(noun="reward_policy", first=1, last=9, ids=()))
+    await until(world, "2024-06-01")
+    assert fees(world) == [dec("31.00"), dec("10.69")]

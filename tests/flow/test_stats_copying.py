@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from shared.bus.reader import Received
-from shared.contracts.config import Subscription, SubscriptionDeleted, SubscriptionSaved
+from shared.contracts.config import RecordsHeld, Subscription, SubscriptionDeleted, SubscriptionSaved
 from shared.contracts.links import LinkRow, LinksChanged, LinkState
 from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
 from shared.contracts.stats import PriceRow, Prices
@@ -104,6 +104,14 @@ async def test_followers_and_assets_under_copy(world: World) -> None:
     await world.turn()
     details = await world.details(MASTER)
     assert (details["followers"], details["assets_under_copy"]) == (3, Decimal(1150))
+
+
+async def test_a_subscription_that_ended_without_a_word_ends_when_it_is_told_which_there_are(world: World) -> None:
+    await world.turn()
+    before = (await world.details(MASTER))["followers"]
+    await world.config(RecordsHeld(noun="subscription", first=1, last=7, ids=()))
+    await world.turn()
+    assert (await world.details(MASTER))["followers"] == before - 1
 
 
 async def test_money_whose_rate_is_not_known_is_left_out_and_counted(world: World) -> None:

@@ -21,7 +21,7 @@ from shared.store.work import Work
 from sqlalchemy import bindparam, delete, select
 from sqlmodel import col
 
-from api import read_models, saving, store
+from api import read_models, restored, saving, store
 from api.read_models import Account, Accrual, Deal, MasterStats, Position, PositionGone, Sharing, Symbol, TradeLink
 from api.store import Follower, Halt, Master, PositionStop, RewardPolicy, Subscription, Version
 from api.tables import Base, table_of
@@ -139,8 +139,16 @@ async def _positions_of(work: Work, event: trades.AccountPositions) -> None:
 
 
 async def snapshot(work: Work) -> None:
-    """The whole configuration again: masters, every version of their policies, followers, subscriptions, stops of positions, halts."""
+    """The whole configuration again: masters, every version of their policies, followers, subscriptions, stops of positions, halts; before
+    them which there are, so that what ended in the lost entries ends for all."""
     session = work.session
+    if work.lost is not None and await restored.is_older(session, work.lost):
+        await restored.made_the_newest(session, work.now, work.lost[1])
+    for model in (Subscription, RewardPolicy):
+        for held in await restored.held(session, model):
+            work.emit(config.TOPIC, held)
+    halts = (await session.execute(select(col(Halt.scope), col(Halt.key)).order_by(col(Halt.id)))).all()
+    work.emit(config.TOPIC, config.HaltsHeld(halts=tuple(config.HaltKey(*row) for row in halts)))
     for master in (await session.execute(select(Master).order_by(col(Master.id)))).scalars():
         work.emit(config.TOPIC, config.MasterSaved(master=store.master_state(master)))
     versions = (

@@ -1,6 +1,16 @@
 """What customers and managers set: masters, followers, subscriptions, halts, as `copy.config` tells them."""
 
-from shared.contracts.config import FollowConfig, Follower, Halt, Master, Subscription, SubscriptionSaved, SubscriptionStatus
+from shared.contracts.config import (
+    FollowConfig,
+    Follower,
+    Halt,
+    HaltsHeld,
+    Master,
+    RecordsHeld,
+    Subscription,
+    SubscriptionSaved,
+    SubscriptionStatus,
+)
 from shared.money import EXACT
 from shared.store.work import Work
 from sqlalchemy import update
@@ -84,8 +94,7 @@ async def halt_saved(desk: Desk, halt: Halt) -> None:
         desk.memory.halts[halt.scope, halt.key] = hold(halt.mode)
     else:
         desk.memory.halts.pop((halt.scope, halt.key), None)
-    if halt.scope == "follower" and halt.key.isdigit() and int(halt.key) in desk.memory.accounts.place:
-        desk.memory.accounts.set(int(halt.key), halted=desk.halted(int(halt.key)))
+    _halted(desk, halt.scope, halt.key)
 
 
 async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: SubscriptionSaved) -> None:
@@ -117,14 +126,46 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
 
 async def subscription_deleted(desk: Desk, out: Outgoing, subscription: Subscription, close: bool) -> None:
     """The copying ends: open copies are closed, or stay with the follower."""
+    await _delete(desk, out, subscription.id, (subscription.master_login, subscription.follower_login), close)
+
+
+async def subscriptions_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
+    """Subscriptions that ended without a word, in what is lost: their open copies stay with the followers."""
+    await desk.write()
+    own, held = table(SubscriptionRow), set(event.ids)
+    rows = await read_rows(desk.session, SubscriptionRow, own.c.id >= event.first, own.c.id <= event.last, own.c.deleted == 0)
+    for row in rows:
+        if row[0] not in held:
+            await _delete(desk, out, row[0], (row[2], row[3]), False)
+
+
+async def _delete(desk: Desk, out: Outgoing, subscription: int, logins: tuple[int, int], close: bool) -> None:
+    """Ends a subscription of a master's and a follower's login."""
+    master, follower = logins
     own = table(SubscriptionRow)
-    await desk.session.execute(update(own).where(own.c.id == subscription.id).values(deleted=1))
-    await _end(desk, out, {subscription.id: subscription.follower_login}, close)
-    columns = desk.memory.columns.get(subscription.master_login)
-    place = columns.find(subscription.id) if columns is not None else None
+    await desk.session.execute(update(own).where(own.c.id == subscription).values(deleted=1))
+    await _end(desk, out, {subscription: follower}, close)
+    columns = desk.memory.columns.get(master)
+    place = columns.find(subscription) if columns is not None else None
     if columns is not None and place is not None:
         columns.data[place, S["deleted"]] = 1
-    await _rank(desk, subscription.follower_login)
+    await _rank(desk, follower)
+
+
+async def halts_held(desk: Desk, event: HaltsHeld) -> None:
+    """Halts that were lost with what told of them are lifted: nobody could lift them any more."""
+    own = table(HaltRow)
+    known = await read_rows(desk.session, HaltRow)
+    for scope, key in {(row[0], row[1]) for row in known} - set(event.halts):
+        await desk.session.execute(own.delete().where(own.c.scope == scope, own.c.key == key))
+        desk.memory.halts.pop((scope, key), None)
+        _halted(desk, scope, key)
+
+
+def _halted(desk: Desk, scope: str, key: str) -> None:
+    """Takes over into a follower's account whether it is halted now."""
+    if scope == "follower" and key.isdigit() and int(key) in desk.memory.accounts.place:
+        desk.memory.accounts.set(int(key), halted=desk.halted(int(key)))
 
 
 async def _is_old(desk: Desk, model: type[MasterRow] | type[FollowerRow], key: str, value: int, own_id: int, version: int) -> bool:

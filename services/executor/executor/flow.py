@@ -8,10 +8,12 @@ from shared.contracts.config import (
     FollowerDeleted,
     FollowerSaved,
     HaltSaved,
+    HaltsHeld,
     MasterDeleted,
     MasterSaved,
     PolicyDeleted,
     PolicySaved,
+    RecordsHeld,
     StopsSaved,
     SubscriptionDeleted,
     SubscriptionSaved,
@@ -250,7 +252,11 @@ class Flow:
                 await config_side.halt_saved(desk, event.halt)
             case StopsSaved():
                 await follow_stops.stops_saved(desk, out, event)
-            case PolicySaved() | PolicyDeleted():
+            case RecordsHeld() if event.noun == "subscription":
+                await config_side.subscriptions_held(desk, out, event)
+            case HaltsHeld():
+                await config_side.halts_held(desk, event)
+            case PolicySaved() | PolicyDeleted() | RecordsHeld():
                 pass  # rewards are the rewards service's matter
             case _:
                 assert_never(event)

@@ -81,6 +81,10 @@ class Rewards:
                     subscription = known.subscriptions[state.id]
                     subscription.gone_ms = subscription.gone_ms or event.time or state.updated_ms
                     subscriptions[subscription.id] = subscription
+                case config.RecordsHeld():
+                    found = _ended_unheard(known, event, event.time or work.now)
+                    masters |= {master.login: master for master in found[0]}
+                    subscriptions |= {subscription.id: subscription for subscription in found[1]}
                 case _:
                     pass
         await store.save_masters(work.session, masters.values())
@@ -314,6 +318,25 @@ def _subscription_saved(known: Known, state: config.Subscription, now: int) -> S
     active = bool(state.enabled) and state.status == SubscriptionStatus.ACTIVE
     subscription.active.set(state.updated_ms or subscription.created_ms, active)
     return subscription
+
+
+def _ended_unheard(known: Known, event: config.RecordsHeld, now: int) -> tuple[list[Master], list[Subscription]]:
+    """The masters with policies, and the subscriptions, that came to their end in what is lost; they end now."""
+    held = set(event.ids)
+    masters: list[Master] = []
+    subscriptions: list[Subscription] = []
+    if event.noun == "subscription":
+        for subscription in known.subscriptions.values():
+            if event.first <= subscription.id <= event.last and subscription.id not in held and subscription.gone_ms is None:
+                subscription.gone_ms = now
+                subscriptions.append(subscription)
+        return masters, subscriptions
+    for master in known.masters.values():
+        gone = {one.policy.id for one in master.policies if one.gone_ms is None and event.first <= one.policy.id <= event.last} - held
+        if gone:
+            master.policies = [one._replace(gone_ms=now) if one.policy.id in gone else one for one in master.policies]
+            masters.append(master)
+    return masters, subscriptions
 
 
 def _copies(known: Known, rows: list[tuple[Row, str]]) -> list[tuple[Row, Subscription]]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from shared.contracts.config import Subscription, SubscriptionStatus
+from shared.contracts.config import RecordsHeld, Subscription, SubscriptionStatus
 from shared.contracts.rewards import AccrualRow
 from shared.contracts.trades import OpenedRow, SymbolRow
 from shared.money import EXACT
@@ -80,6 +80,17 @@ async def save_subscription(session: AsyncSession, subscription: Subscription, *
     }
     kept = ("master_login", "follower_login", "active", "allocation", "created_ms")
     await put(session, SUBSCRIPTION, [row], lambda new: {name: new[name] for name in kept})
+
+
+async def end_unheard(session: AsyncSession, event: RecordsHeld) -> set[int]:
+    """Subscriptions that came to their end in what is lost are active no more; answers whom they copied."""
+    table = SUBSCRIPTION
+    known = select(table.c.id, table.c.master_login).where(table.c.active == 1, table.c.id.between(event.first, event.last))
+    gone = {row.id: row.master_login for row in await session.execute(known) if row.id not in set(event.ids)}
+    ids = sorted(gone)
+    for start in range(0, len(ids), 1000):
+        await session.execute(update(table).where(table.c.id.in_(ids[start : start + 1000])).values(active=0))
+    return set(gone.values())
 
 
 async def copiers(session: AsyncSession, ids: Collection[int]) -> dict[int, Copier]:

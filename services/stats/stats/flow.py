@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 from shared.bus.reader import SURROUNDINGS, Received
-from shared.contracts.config import ConfigEvent, MasterDeleted, MasterSaved, SubscriptionDeleted, SubscriptionSaved
+from shared.contracts.config import ConfigEvent, MasterDeleted, MasterSaved, RecordsHeld, SubscriptionDeleted, SubscriptionSaved
 from shared.contracts.stats import Prices
 from shared.contracts.trades import (
     REASON_COPY_REWARD,
@@ -78,6 +78,8 @@ class Flow:
                     deleted = isinstance(event, SubscriptionDeleted)
                     await copystore.save_subscription(work.session, event.subscription, deleted=deleted)
                     copied.add(event.subscription.master_login)
+                case RecordsHeld(noun="subscription"):
+                    copied |= await copystore.end_unheard(work.session, event)
                 case _:
                     pass
         await store.mark_stale(work.session, copied)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from enum import IntEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -335,6 +335,31 @@ class StopsSaved(Event):
     stops: PositionStops
 
 
+class RecordsHeld(Event):
+    """In a snapshot, before the records themselves: of those with ids from `first` to `last` there are these alone. What else somebody
+    knows of them came to its end in what is lost."""
+
+    type: Literal["records.held"] = "records.held"
+    noun: Literal["subscription", "reward_policy"]
+    first: int
+    last: int
+    ids: tuple[int, ...]
+
+
+class HaltKey(NamedTuple):
+    """Which halt: of what, and of whom."""
+
+    scope: str
+    key: str
+
+
+class HaltsHeld(Event):
+    """In a snapshot, before the halts themselves: there are these alone, by scope and key."""
+
+    type: Literal["halts.held"] = "halts.held"
+    halts: tuple[HaltKey, ...]
+
+
 ConfigEvent = Annotated[
     MasterSaved
     | MasterDeleted
@@ -345,7 +370,9 @@ ConfigEvent = Annotated[
     | PolicySaved
     | PolicyDeleted
     | HaltSaved
-    | StopsSaved,
+    | StopsSaved
+    | RecordsHeld
+    | HaltsHeld,
     Field(discriminator="type"),
 ]
 
