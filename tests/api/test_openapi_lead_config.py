@@ -10,7 +10,7 @@ from shared.contracts.links import LinkState
 
 from tests.api.signed import FOLLOW_CONFIG, LEADER, SHARE, Client, client_of, following, leading, opens, trade
 from tests.api.signed import LEAD_CONFIG as CONFIG
-from tests.api.told import link, links
+from tests.api.told import link, links, refused
 from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER, MASTER_LOGIN, World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,12 @@ async def test_the_leaders_settings(world: World) -> None:
     await world.good(EVE, "POST", "/copytrade/follower", {"login": 300001})
     wanted = {"master_login": MASTER_LOGIN, "follower_login": 300001}
     for code, status in (("", 403), ("LEADER2025", 403), ("LEADER2026", 200)):
-        assert (await world.call(EVE, "POST", "/copytrade/subscription", wanted | {"invite_code": code})).status_code == status
+        made = await world.call(EVE, "POST", "/copytrade/subscription", wanted | {"invite_code": code})
+        assert made.status_code == status
+    for enabled in (0, 1):  # who was invited may pause and come back; Bob, who was not, may not
+        assert (await world.good(EVE, "PUT", f"/copytrade/subscription/{made.json()['id']}", {"enabled": enabled}))["enabled"] == enabled
+    await world.good(BOB, "PUT", "/copytrade/subscription/1", {"enabled": 0})
+    await refused(world, 403, "MASTER_NOT_AVAILABLE", BOB, "PUT", "/copytrade/subscription/1", {"enabled": 1})
     assert (await bob.refused("/config", FOLLOW_CONFIG | {"investAmount": "99"}))[0] == -1130
     assert (await bob.put("/config", FOLLOW_CONFIG)).json()["code"] == 200
 

@@ -131,6 +131,8 @@ class Subscription(Base, table=True):
     """Whether prepaid fees are paid, as rewards tells it: good, close_only or disabled. Not ours to send."""
     follow: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     """The OpenAPI's follow config as JSON; empty: none was set."""
+    invited: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Whether the follower came with the invitation of a private master, and so may come back to the copying at any time."""
 
 
 class PositionStop(Base, table=True):

@@ -25,14 +25,15 @@ async def create(change: Change, body: SubscriptionCreate) -> Json:
     master = await store.master_of(change.session, body.master_login)
     if master is None:
         raise Refused("MASTER_NOT_FOUND", f"account {body.master_login} is no master")
-    _may_copy(master, account, await _invited(change, master, body.invite_code))
+    invited = await _invited(change, master, body.invite_code)
+    _may_copy(master, account, invited)
     copied = await store.subscriptions_of(change.session, follower=follower.login)
     if any(one.master_login == master.login for one in copied):
         raise Refused("SUBSCRIPTION_ALREADY_EXISTS", f"{follower.login} copies {master.login} already")
     refuse(decide.no_cycle(master.login, follower.login, await store.copied_by(change.session, master.login)))
     now = change.work.now
     values = body.model_dump(exclude={"invite_code"}) | {"symbols": _symbols(body.symbols)}
-    subscription = Subscription(created_ms=now, updated_ms=now, **values)
+    subscription = Subscription(created_ms=now, updated_ms=now, invited=int(invited), **values)
     _fits(subscription, follower, copied)
     change.session.add(subscription)
     await change.session.flush()
@@ -120,7 +121,7 @@ async def _still_fits(change: Change, subscription: Subscription, was_live: bool
     account = await read_models.account(change.session, subscription.follower_login)
     assert master is not None, "a subscription without its master"
     assert account is not None, "a subscription without its account"
-    _may_copy(master, account)
+    _may_copy(master, account, bool(subscription.invited))
 
 
 def _symbols(symbols: str) -> str:
