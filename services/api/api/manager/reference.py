@@ -28,7 +28,8 @@ beside `extID`) makes a write safe to send again: the same key and data get the 
 and `updated_time` refuse to write over a change that was not seen.
 
 `Subscribe` and `Unsubscribe` take `{"chanels": [...]}` (TCP alone) with any of CHANNELS. A push is
-`{"event": channel, "type": "open", "data": {...}}`.
+`{"event": channel, "type": "open", "data": {...}}`. When the session of the last of them has ended, the connection is told so
+(401 `INVALID_MANAGER_SESSION`, without an `extID`) and closed.
 
 Tables answer `{"structure": [...], "rows": [[...]], "count": N}`; `count` is how many match on all pages. They take the standard filter:
 `where` `[[field, op, value]]` (`= == != > < >= <= like`), `whereNot`, `whereIn`, `whereNotIn`, `whereBetween`, `whereNotBetween`,
