@@ -13,6 +13,11 @@ def system_clock(offset_s: float = 0) -> Clock:
     return lambda: time.time_ns() // 1_000_000 + offset_ms
 
 
+def has_passed(now: int, since: int, wait_ms: int) -> bool:
+    """Whether so long has passed since then; also when the clock went back behind it, or it would not until it is that late again."""
+    return not 0 <= now - since < wait_ms
+
+
 def seconds(ms: int) -> int:
     """Unix seconds, as the specification's `created_time` and `updated_time` count them."""
     return ms // 1000

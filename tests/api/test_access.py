@@ -54,6 +54,7 @@ INTERNAL = {
     "standing": "good",
     "resumed_ms": 1,
     "valid_from_ms": 1,
+    "invited": 1,
     "master_id": 1,
     "set_by": "x",
     "secret": "x",

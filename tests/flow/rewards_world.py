@@ -265,6 +265,16 @@ async def until(world: World, time: str, settle: bool = True) -> None:
         await world.settle_all()
 
 
+async def won_and_open(world: World) -> None:
+    """20 % above the mark. Of 20 January: realised 100, and one lot GBPUSD long from 1.2500, which is 300 at a bid of 1.2530."""
+    await world.symbol("GBPUSD", "GBP", "USD", "1.2530", "1.2532")
+    await world.policy(reward_type=1, billing_period="monthly", fee_percent=dec("20"), hwm_enabled=1)
+    await world.subscribe(7, created_ms=at("2024-01-11"))
+    world.now = at("2024-01-20")
+    await world.closed(7, 9001, profit="100")
+    await world.opened(7, 9002, volume=100, price="1.2500")
+
+
 def rows(world: World) -> list[AccrualRow]:
     return sorted(world.accruals.values(), key=lambda row: (row.period_from, row.period_to, row.reward_type, row.ref_accrual_id))
 

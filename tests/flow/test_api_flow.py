@@ -9,6 +9,7 @@ import pytest
 from api import flow
 from api.__main__ import main
 from api.settings import Settings
+from api.store import PositionStop
 from shared.bus.reader import Received
 from shared.contracts import config
 from shared.contracts.config import ConfigEvent
@@ -134,6 +135,9 @@ async def test_what_a_restored_store_has_is_the_newest(tmp_path: Path, new_store
         other = await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
         await world.good(BOB, "DELETE", f"/copytrade/subscription/{other['id']}")
         mine = await world.good(BOB, "POST", "/copytrade/subscription", {"master_login": MASTER_LOGIN, "follower_login": BOB_LOGIN})
+        stops = {"follower_login": BOB_LOGIN, "master_login": MASTER_LOGIN, "symbol": "GBPUSD", "is_long": 1}
+        async with world.store.work() as work:
+            work.session.add(PositionStop(created_ms=world.now, updated_ms=world.now, **stops))
         async with world.store.read() as session:
             _, last = await outbox.ends(session, config.TOPIC)
         world.now += 5000
@@ -144,10 +148,12 @@ async def test_what_a_restored_store_has_is_the_newest(tmp_path: Path, new_store
         held = [(event["first"], event["last"], event["ids"]) for event in told if event["type"] == "records.held"]
         highest = mine["id"] + 20 * ROWS_PER_ENTRY
         assert held == [(1, 2, [2]), (3, highest, []), (1, 1, [1]), (2, 1 + 20 * ROWS_PER_ENTRY, [])]
-        again = [event[noun] for noun in ("master", "follower", "subscription", "policy") for event in told[-5:] if noun in event]
+        again = [event[noun] for noun in ("master", "follower", "subscription", "policy") for event in told[-6:] if noun in event]
         states = [state for state in again if state["version"] > 1]
         assert [(state["version"], state["updated_ms"]) for state in states] == [(21, world.now)] * 4
         assert [policy["valid_from_ms"] for policy in states if "fee_percent" in policy] == [world.now]
+        [kept] = [event["stops"] for event in told if "stops" in event]
+        assert (kept["version"], kept["updated_ms"]) == (21, world.now - 5000), "they are not for copies of after they were set"
         history = await world.good(BOB, "GET", f"/copytrade/subscription/{mine['id']}/history")
         assert [row["version"] for row in history["rows"]] == [1, 21]
         await world.good(BOB, "DELETE", f"/copytrade/subscription/{mine['id']}")

@@ -203,17 +203,15 @@ async def test_what_ended_without_a_word_ends_when_it_is_told_what_there_is(tmp_
             held, RecordsHeld(noun="reward_policy", first=1, last=9, ids=()), HaltsHeld(halts=(HaltKey("symbol", "GBPUSD"),))
         )
         assert ((await w.links(11))[2].phase, w.open_volume(BEN)) == ("detached", 100)
-        await w.open(12)
-        await w.open(13, symbol="GBPUSD")
-        for again in (False, True):
-            links = await w.links(12)
-            assert {number: link.phase for number, link in links.items()} == {1: "open", 5: "open"}
-            assert {link.reason for link in (await w.links(13)).values()} == {"HALTED"}
-            if not again:
-                w.parts_desk.forget()
-                await w.configured(HaltSaved(halt=Halt(id=9, scope="follower", key=str(CARL), version=1)))
-                await w.open(14)
-                assert {number: link.reason for number, link in (await w.links(14)).items()} == {1: "", 5: "HALTED"}
+        for order in (12, 13):
+            await w.open(order)
+            assert {number: link.phase for number, link in (await w.links(order)).items()} == {1: "open", 5: "open"}
+            w.parts_desk.forget()
+        await w.configured(HaltSaved(halt=Halt(id=9, scope="follower", key=str(CARL), version=1)))
+        await w.open(14)
+        assert {number: link.reason for number, link in (await w.links(14)).items()} == {1: "", 5: "HALTED"}
+        await w.open(15, symbol="GBPUSD")
+        assert {link.reason for link in (await w.links(15)).values()} == {"HALTED"}
 
 
 async def test_a_halt_is_lifted_and_an_older_state_changes_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rewards.verify import verify
 from shared.contracts.config import Master, MasterDeleted, MasterSaved, RecordsHeld
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, until
+from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, until, won_and_open
 
 pytestmark = pytest.mark.anyio
 
@@ -91,12 +91,7 @@ async def test_what_is_closed_while_the_provider_stands_still_is_netted_too(worl
 @pytest.mark.parametrize("gone", ["subscription", "master"])
 async def test_what_is_closed_with_the_subscription_counts_with_its_result(world: World, gone: str) -> None:
     """Realised 100, and 300 by the copy that was closed a second later and told before the fee was reckoned: 20 % of 400, once."""
-    await world.symbol("GBPUSD", "GBP", "USD", "1.2530", "1.2532")
-    await world.policy(reward_type=1, billing_period="monthly", fee_percent=dec("20"), hwm_enabled=1)
-    await world.subscribe(7, created_ms=at("2024-01-11"))
-    world.now = at("2024-01-20")
-    await world.closed(7, 9001, profit="100")
-    await world.opened(7, 9002, volume=100, price="1.2500")
+    await won_and_open(world)
     if gone == "master":
         await world.config(MasterDeleted(master=Master(id=1, login=MASTER, customer_id=1), time=at("2024-01-25")))
     else:
@@ -200,3 +195,25 @@ async def test_a_policy_that_ended_without_a_word_ends_when_it_is_told_what_ther
     await world.config(RecordsHeld(noun="reward_policy", first=1, last=9, ids=()))
     await until(world, "2024-06-01")
     assert fees(world) == [dec("31.00"), dec("10.69")]
+
+
+@pytest.mark.parametrize("what", ["subscription", "master"])
+async def test_what_a_restored_store_has_still_is_billed_again_from_then_on(world: World, what: str) -> None:
+    """It ended on the 11th, which the restored store does not know, and tells it again on the 21st: 10 and 11 of January's 31 days."""
+    await world.policy(reward_type=4, billing_period="monthly", fee_amount=dec("31"))
+    await world.subscribe(7, created_ms=at("2024-01-01"))
+    if what == "master":
+        await world.config(MasterDeleted(master=Master(id=1, login=MASTER, customer_id=1), time=at("2024-01-11")))
+    else:
+        await world.unsubscribe(7, at("2024-01-11"))
+    await until(world, "2024-01-20")
+    world.now = at("2024-01-21")
+    if what == "master":
+        old = Master(id=1, login=MASTER, customer_id=1, version=1)
+        await world.config(MasterSaved(master=old))
+        await provider(world, 120, 1, "2024-01-21")
+    else:
+        await world.subscribe(7, created_ms=at("2024-01-01"), version=99)
+        await world.subscribe(7, created_ms=at("2024-01-01"), version=120, updated_ms=at("2024-01-21"))
+    await until(world, "2024-02-01")
+    assert fees(world) == [dec("10.00"), dec("11.00")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, World, at, dec, fees, rows, until
+from tests.flow.rewards_world import FOLLOWER, World, at, dec, fees, rows, until, won_and_open
 
 pytestmark = pytest.mark.anyio
 
@@ -74,12 +74,7 @@ async def test_other_fees_are_taken_from_the_profit_first(world: World) -> None:
 
 async def test_unsubscribing_charges_open_copies_at_their_market_value(world: World) -> None:
     """Realised 100, one lot GBPUSD long from 1.2500, bid 1.2530: 300 open. 20 % of 400 = 80. They meet again: only what is above counts."""
-    await world.symbol("GBPUSD", "GBP", "USD", "1.2530", "1.2532")
-    await world.policy(reward_type=1, billing_period="monthly", fee_percent=dec("20"), hwm_enabled=1)
-    await world.subscribe(7, created_ms=at("2024-01-11"))
-    world.now = at("2024-01-20")
-    await world.closed(7, 9001, profit="100")
-    await world.opened(7, 9002, volume=100, price="1.2500")
+    await won_and_open(world)
     await world.unsubscribe(7, at("2024-01-25"))
     await until(world, "2024-01-25 00:00:05")
     assert fees(world) == [dec("80.00")]

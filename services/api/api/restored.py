@@ -49,7 +49,9 @@ async def made_the_newest(session: AsyncSession, now: int, lost: Lost) -> None:
     entries = lost.last - lost.first + 1
     for model in TOLD:
         await _skip_ids(session, model, entries * ROWS_PER_ENTRY)
-        newer = {"version": col(model.version) + entries, "updated_ms": now}
+        newer: dict[str, Any] = {"version": col(model.version) + entries}
+        if model is not PositionStop:  # stops are for the copies that were open when they were set
+            newer["updated_ms"] = now
         if model is RewardPolicy:
             newer["valid_from_ms"] = now
         await session.execute(update(model).values(newer))

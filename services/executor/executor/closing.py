@@ -1,7 +1,6 @@
 """Closing copies: how much of a copy is to be left, and the one close that is in flight until it is left."""
 
 from shared.contracts.config import CopyMode
-from shared.contracts.trades import ClosedRow, OpenedRow
 
 from executor import links
 from executor.columns import S
@@ -20,30 +19,19 @@ async def master_reduced(desk: Desk, out: Outgoing, link: LinkRecord, left: int,
     if not link.active or left >= link.master_now:
         return
     link.master_now = left
-    if await _follows(desk, link):
+    if await follows(desk, link):
         link.target = min(link.target, share(desk, link))
         await settle(desk, out, link, MASTER_CLOSED)
     desk.changed_link(link)
     out.tell(link, symbol)
 
 
-async def _follows(desk: Desk, link: LinkRecord) -> bool:
+async def follows(desk: Desk, link: LinkRecord) -> bool:
     """Whether a copy follows what its master has closed by now."""
     row = await desk.subscription(link.master_login, link.subscription)
     if row is None:
         return True
     return bool(row[S["copy_mode"]] != CopyMode.OPEN_ONLY and (link.master_now == 0 or row[S["copy_partial_close"]]))
-
-
-async def take_up(desk: Desk, link: LinkRecord, filled: OpenedRow | ClosedRow, volume: int) -> None:
-    """A skipped link whose copy the venue has all the same, decided on before this store was lost. Its master may have closed since."""
-    position = await desk.position(link.master_order)
-    link.symbol, link.side = filled.symbol, filled.side
-    link.volume = link.target = volume
-    link.master_volume = link.master_volume or (position.initial if position else 0)
-    link.master_now = position.volume if position else 0
-    if await _follows(desk, link):
-        link.target = share(desk, link)
 
 
 def share(desk: Desk, link: LinkRecord) -> int:

@@ -5,7 +5,7 @@ from shared.ids import CopyId, copy_client_id, parse_copy_client_id
 
 from executor import links
 from executor.amounts import units
-from executor.closing import MASTER_CLOSED, settle, share, take_up, withdrawn
+from executor.closing import MASTER_CLOSED, follows, settle, share, withdrawn
 from executor.desk import Desk
 from executor.levels import PRICE_DRIFT, STOPS_DRIFT, wanted_stops
 from executor.links import CLOSE_LOST, CLOSE_REFUSED, FILLED, GONE, REFUSED, after
@@ -43,7 +43,7 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
     if not link.active:
         desk.count(link, 1)
     if link.phase == links.SKIPPED:
-        await take_up(desk, link, row, row.volume)
+        await _take_up(desk, link, row, row.volume)
         link.want_sl, link.want_tp = units(row.sl), units(row.tp)
     wanted_whole = link.target == link.volume
     link.enter(phase)
@@ -63,6 +63,17 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
     out.tell(link, await symbol_of(desk, link))
 
 
+async def _take_up(desk: Desk, link: LinkRecord, row: OpenedRow | ClosedRow, volume: int) -> None:
+    """A skipped link whose copy the venue has all the same, decided on before this store was lost. Its master may have closed since."""
+    position = await desk.position(link.master_order)
+    link.symbol, link.side = row.symbol, row.side
+    link.volume = link.target = volume
+    link.master_volume = link.master_volume or (position.initial if position else 0)
+    link.master_now = position.volume if position else 0
+    if await follows(desk, link):
+        link.target = share(desk, link)
+
+
 async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     """A copy was closed, in part or whole, by us or by its owner or by its stops. A closed link is never opened again."""
     found = await link_of(desk, row.position_client_id)
@@ -76,7 +87,7 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     if taken_up:
         desk.count(link, 1)
     if link.phase == links.SKIPPED:
-        await take_up(desk, link, row, row.initial)
+        await _take_up(desk, link, row, row.initial)
     own = row.client_id == copy_client_id(link.subscription, link.master_order, "close", link.close_step)
     told_first = link.follower_order == 0 or row.left < link.volume_now
     if link.follower_order == 0:  # the closing is told before the opening

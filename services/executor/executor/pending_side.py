@@ -185,9 +185,12 @@ async def master_filled(desk: Desk, out: Outgoing, position: PositionRecord) -> 
     for link in list((await desk.fan(position.order)).values()):
         if link.active and link.seen_version:
             link.seen_version = 0
-            link.protect_ms = 0 if link.phase == links.PENDING else link.protect_ms  # there is no order any more that it could follow
             desk.changed_link(link)
-        if link.phase == links.PENDING and policy != "leave":
+        if link.phase != links.PENDING:
+            continue
+        link.protect_ms = 0  # there is no order any more whose changes it could follow
+        desk.changed_link(link)
+        if policy != "leave":
             withdraw(desk, out, link, MASTER_FILLED if policy == "market_if_within_slippage" else NOT_FILLED)
             out.tell(link, position.symbol)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter, Gauge
+from shared.clock import has_passed
 from shared.contracts.trades import (
     NO_PRICE,
     REASON_COPY,
@@ -60,7 +61,7 @@ class _Answer(NamedTuple):
 async def begin_due(desk: Desk, out: Outgoing) -> None:
     """At the start and then from time to time: asks what the accounts hold that have copies."""
     every, last = desk.settings.reconcile_every_ms, desk.memory.reconciled_ms
-    if last and (not every or 0 <= desk.now - last < every):
+    if last and not (every and has_passed(desk.now, last, every)):
         return
     desk.memory.reconciled_ms = desk.now
     link = table(Link)

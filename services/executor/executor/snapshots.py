@@ -34,16 +34,17 @@ def leverage_of(desk: Desk, link: LinkRecord) -> int:
 async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord, *, orders: bool = True, changes: bool = True) -> None:
     """Sends what a link waits for an answer to once more, under the same client order ids: its orders, its changes."""
     position = await desk.position(link.master_order)
+    pending = position if link.phase == links.PENDING and position is not None and position.kind != POSITION else None
     if orders and link.follower_order == 0 and link.kind == POSITION:
         out.open(link, position, leverage_of(desk, link), levels.stops_of(desk, link))
-    elif orders and link.follower_order == 0 and link.phase == links.PENDING and position is not None and position.kind != POSITION:
-        out.place(link, position, leverage_of(desk, link), levels.resting_of(desk, link, position))
+    elif orders and link.follower_order == 0 and pending is not None:
+        out.place(link, pending, leverage_of(desk, link), levels.resting_of(desk, link, pending))
     if orders and link.close_volume:
         (out.cancel if link.phase == links.PENDING else out.close)(link)
     if changes and link.protect_ms and link.phase == links.OPEN:
         out.protect(link, levels.stops_of(desk, link))
-    elif changes and link.protect_ms and link.phase == links.PENDING and position is not None and position.kind != POSITION:
-        out.replace(link, levels.resting_of(desk, link, position), position.expires_ms)
+    elif changes and link.protect_ms and pending is not None:
+        out.replace(link, levels.resting_of(desk, link, pending), pending.expires_ms)
 
 
 async def link_states(desk: Desk, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from shared.clock import has_passed
 from shared.contracts import orders
 from shared.shards import numbered
 from shared.store import outbox
@@ -57,7 +58,7 @@ async def ring(desk: Desk, work: Work) -> None:
         await look_after(desk, out, found, waiting)
     await follow_stops.watch(desk, out)
     await reconcile.begin_due(desk, out)
-    if not 0 <= work.now - desk.memory.cleaned_ms < CLEAN_EVERY_MS:
+    if has_passed(work.now, desk.memory.cleaned_ms, CLEAN_EVERY_MS):
         desk.memory.cleaned_ms = work.now
         await forget_old(work.session, work.now - round(desk.settings.retention_days * DAY_MS))
     out.emit(work)

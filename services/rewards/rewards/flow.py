@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import structlog
 from shared.bus.reader import Received
+from shared.clock import has_passed
 from shared.contracts import config, trades
 from shared.contracts.config import ConfigEvent, RewardType, SubscriptionStatus
 from shared.contracts.rewards import TOPIC, AccrualsChanged, BalancesRequested, SharingChanged, StandingsChanged
@@ -32,6 +33,8 @@ ZERO = Decimal(0)
 SNAPSHOT_MS = 90 * 86_400_000
 """How far back a snapshot tells accruals that are final."""
 PRICES_KEPT_MS = 10_000
+AHEAD = frozenset({RewardType.SUBSCRIPTION_FEE, RewardType.PROFIT_SHARE_PER_TRADE})
+"""What is billed before its time, or netted after it: no trade counts for their cursors."""
 FLOWS = frozenset({trades.OP_BALANCE_IN, trades.OP_BALANCE_OUT})
 
 
@@ -69,6 +72,7 @@ class Rewards:
                     masters |= {master.login: master} if master else {}
                 case config.MasterDeleted(master=state):
                     master = known.master(state.login)
+                    master.version = max(master.version, state.version)
                     master.gone_ms = master.gone_ms or event.time or state.updated_ms
                     masters[master.login] = master
                 case config.PolicySaved(policy=state) | config.PolicyDeleted(policy=state):
@@ -79,12 +83,13 @@ class Rewards:
                     subscriptions |= {subscription.id: subscription} if subscription else {}
                 case config.SubscriptionDeleted(subscription=state) if state.id in known.subscriptions:
                     subscription = known.subscriptions[state.id]
+                    subscription.version = max(subscription.version, state.version)
                     subscription.gone_ms = subscription.gone_ms or event.time or state.updated_ms
                     subscriptions[subscription.id] = subscription
-                case config.RecordsHeld():
-                    found = _ended_unheard(known, event, event.time or work.now)
-                    masters |= {master.login: master for master in found[0]}
-                    subscriptions |= {subscription.id: subscription for subscription in found[1]}
+                case config.RecordsHeld(noun="subscription"):
+                    subscriptions |= {one.id: one for one in _subscriptions_ended(known, event, event.time or work.now)}
+                case config.RecordsHeld(noun="reward_policy"):
+                    masters |= {one.login: one for one in _policies_ended(known, event, event.time or work.now)}
                 case _:
                     pass
         await store.save_masters(work.session, masters.values())
@@ -250,7 +255,7 @@ class Rewards:
 
     async def _keep_prices(self, work: Work, known: Known) -> None:
         """Prices come often and may be lost: a restart goes on from those of a moment ago."""
-        if known.repriced and not 0 <= work.now - self._kept_prices_ms < PRICES_KEPT_MS:
+        if known.repriced and has_passed(work.now, self._kept_prices_ms, PRICES_KEPT_MS):
             self._kept_prices_ms = work.now
             await store.save_symbols(work.session, [known.symbols[name] for name in sorted(known.repriced)])
             known.repriced.clear()
@@ -289,6 +294,9 @@ def _master_saved(known: Known, state: config.Master) -> Master | None:
     if state.version <= master.version:
         return None
     master.version, master.customer_id = state.version, state.customer_id
+    if master.gone_ms is not None:  # as with a subscription
+        master.running.set(master.gone_ms, False)
+        master.gone_ms = None
     master.running.set(state.updated_ms or state.created_ms, bool(state.enabled))
     return master
 
@@ -315,28 +323,33 @@ def _subscription_saved(known: Known, state: config.Subscription, now: int) -> S
     if state.version <= subscription.version:
         return None
     subscription.version = state.version
+    if subscription.gone_ms is not None:  # it had ended, and the store that told of that was restored: it was not active meanwhile
+        subscription.active.set(subscription.gone_ms, False)
+        subscription.gone_ms = None
     active = bool(state.enabled) and state.status == SubscriptionStatus.ACTIVE
     subscription.active.set(state.updated_ms or subscription.created_ms, active)
     return subscription
 
 
-def _ended_unheard(known: Known, event: config.RecordsHeld, now: int) -> tuple[list[Master], list[Subscription]]:
-    """The masters with policies, and the subscriptions, that came to their end in what is lost; they end now."""
+def _subscriptions_ended(known: Known, event: config.RecordsHeld, now: int) -> list[Subscription]:
+    """The subscriptions that came to their end in what is lost; they end now."""
     held = set(event.ids)
-    masters: list[Master] = []
-    subscriptions: list[Subscription] = []
-    if event.noun == "subscription":
-        for subscription in known.subscriptions.values():
-            if event.first <= subscription.id <= event.last and subscription.id not in held and subscription.gone_ms is None:
-                subscription.gone_ms = now
-                subscriptions.append(subscription)
-        return masters, subscriptions
+    living = [one for one in known.subscriptions.values() if one.gone_ms is None]
+    found = [one for one in living if event.first <= one.id <= event.last and one.id not in held]
+    for subscription in found:
+        subscription.gone_ms = now
+    return found
+
+
+def _policies_ended(known: Known, event: config.RecordsHeld, now: int) -> list[Master]:
+    """The masters of whom a policy came to its end in what is lost; it ends now."""
+    held, found = set(event.ids), []
     for master in known.masters.values():
-        gone = {one.policy.id for one in master.policies if one.gone_ms is None and event.first <= one.policy.id <= event.last} - held
-        if gone:
-            master.policies = [one._replace(gone_ms=now) if one.policy.id in gone else one for one in master.policies]
-            masters.append(master)
-    return masters, subscriptions
+        ended = {one.policy.id for one in master.policies if one.gone_ms is None and event.first <= one.policy.id <= event.last} - held
+        if ended:
+            master.policies = [one._replace(gone_ms=now) if one.policy.id in ended else one for one in master.policies]
+            found.append(master)
+    return found
 
 
 def _copies(known: Known, rows: list[tuple[Row, str]]) -> list[tuple[Row, Subscription]]:
@@ -365,7 +378,5 @@ def _volume_per_lot(known: Known, symbol: str) -> int:
 
 
 def _booked(known: Known, subscription: Subscription, time_ms: int) -> int:
-    # A prepaid fee's cursor lies ahead, and so may that of a netting; no trade counts for them.
     cursors = known.cursors.get(subscription.id, {}).items()
-    ahead = {RewardType.SUBSCRIPTION_FEE, RewardType.PROFIT_SHARE_PER_TRADE}
-    return trade_book_ms(time_ms, [cursor for kind, cursor in cursors if kind not in ahead])
+    return trade_book_ms(time_ms, [cursor for kind, cursor in cursors if kind not in AHEAD])

@@ -18,7 +18,7 @@ from rewards.periods import Period, days_in
 from rewards.records import Material, Pair
 from rewards.schedule import Step, ends_all
 from rewards.settings import RewardsSettings
-from rewards.settlement import UNTAKEN
+from rewards.settle import UNTAKEN
 from rewards.store import Trade
 from rewards.terms import FOREVER, Master, Subscription, terms_at
 
@@ -53,9 +53,8 @@ class Desk:
         payer = self.known.payer(self.subscription)
         once = step.end >= FOREVER
         part = Period(step.start, step.start if once else step.end)
-        pro_rata = not once and step.whole is not None and step.whole.start < step.start
-        if self.settings.first_period == "full" and not self._given_back(step):
-            pro_rata = False
+        pro_rata = self.settings.first_period == "pro_rata" or (step.whole is not None and self._given_back(step.whole, step.start))
+        pro_rata = pro_rata and not once and step.whole is not None and step.whole.start < step.start
         fee = fees.subscription_fee(policy, part, step.whole if pro_rata else None, self._rate(policy, payer))
         accrual = self._accrue(policy, payer, part, fee, str(step.start))
         if once:
@@ -64,10 +63,9 @@ class Desk:
         self._charged(accrual, step.start)
         return accrual
 
-    def _given_back(self, step: Step) -> bool:
+    def _given_back(self, whole: Period, start_ms: int) -> bool:
         """Whether a part of this very period was paid, and given back, before: then it is not the first that would be charged whole."""
-        start = step.whole.start if step.whole else step.start
-        return any(fee.amount < 0 and start < fee.at_ms <= step.start for fee in self.material.fees[self.subscription.id])
+        return any(fee.amount < 0 and whole.start < fee.at_ms <= start_ms for fee in self.material.fees[self.subscription.id])
 
     def stopped(self, accruals: Iterable[Accrual]) -> None:
         """A prepaid fee was given back, or lapsed: what is reckoned next in the same turn is reckoned with that."""

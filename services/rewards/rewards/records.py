@@ -15,7 +15,7 @@ from rewards import tables
 from rewards.bulk import insert_many, put_many
 from rewards.fees import Charged
 from rewards.marks import Flow, Mark
-from rewards.settle import TAKEN, Phase
+from rewards.settle import TAKEN, UNTAKEN, Phase
 from rewards.store import TRADE_COLUMNS, Trade, chunks, put
 
 OTHER_FEES = (RewardType.SUBSCRIPTION_FEE, RewardType.VOLUME_REBATE, RewardType.MANAGEMENT_FEE)
@@ -107,7 +107,7 @@ async def material(session: AsyncSession, since: dict[int, int], pairs: Collecti
             got.opens[row.subscription_id].append(Trade(*row))
         fees = select(table.c.id, table.c.subscription_id, table.c.reward_type, table.c.period_from, table.c.period_to, table.c.fee_amount)
         fees = fees.where(table.c.subscription_id.in_(some), table.c.reward_type.in_(OTHER_FEES), table.c.fee_amount != 0)
-        for row in (await session.execute(fees.where(table.c.phase.not_in([Phase.NOTHING, Phase.DEAD])))).all():
+        for row in (await session.execute(fees.where(table.c.phase.not_in(UNTAKEN)))).all():
             prepaid = row.reward_type == RewardType.SUBSCRIPTION_FEE
             got.fees[row.subscription_id].append(Charged(row.id, row.period_from if prepaid else row.period_to, row.fee_amount))
     await _of_followers(session, got, {follower for follower, _ in pairs}, min(since.values(), default=0), set(pairs))

@@ -70,6 +70,8 @@ STATE_OF: Mapping[Phase, AccrualState] = MappingProxyType(
 
 TAKEN = frozenset({Phase.HELD, Phase.NO_RATE, Phase.IN_SENT, Phase.IN_REFUSED, Phase.PARKED, Phase.DONE})
 """Phases in which the OUT has been carried out."""
+UNTAKEN = frozenset({Phase.NOTHING, Phase.DEAD})
+"""Over, with nothing taken."""
 FINAL = frozenset({Phase.NOTHING, Phase.DEAD, Phase.PARKED, Phase.DONE})
 
 # An OUT that is reported late counts from wherever the money was believed not to have moved; once it has, no refusal takes it back.

@@ -20,7 +20,7 @@ from rewards.decide import Accrual, Rate
 from rewards.known import Known
 from rewards.ledger import Posting
 from rewards.settings import RewardsSettings
-from rewards.settle import TAKEN, Fact, Phase, changes, move, wait_ms
+from rewards.settle import TAKEN, UNTAKEN, Fact, Phase, changes, move, wait_ms
 from rewards.store import Sharing
 from rewards.tables import accrual as accrual_table
 
@@ -30,8 +30,6 @@ PARKED = Counter("lockstep_rewards_parked", "Rewards taken from a payer that the
 DEAD = Counter("lockstep_rewards_dead", "Rewards that could not be taken and are given up")
 STRANGE = Counter("lockstep_rewards_strange_answers", "Balance operations under a reward's id that are not what was asked for")
 SETTLED = frozenset({Phase.DONE})
-UNTAKEN = frozenset({Phase.NOTHING, Phase.DEAD})
-"""Over, with nothing taken."""
 OWED = frozenset(Phase) - SETTLED - UNTAKEN
 
 

@@ -85,12 +85,8 @@ async def save_subscription(session: AsyncSession, subscription: Subscription, *
 async def end_unheard(session: AsyncSession, event: RecordsHeld) -> set[int]:
     """Subscriptions that came to their end in what is lost are active no more; answers whom they copied."""
     table = SUBSCRIPTION
-    known = select(table.c.id, table.c.master_login).where(table.c.active == 1, table.c.id.between(event.first, event.last))
-    gone = {row.id: row.master_login for row in await session.execute(known) if row.id not in set(event.ids)}
-    ids = sorted(gone)
-    for start in range(0, len(ids), 1000):
-        await session.execute(update(table).where(table.c.id.in_(ids[start : start + 1000])).values(active=0))
-    return set(gone.values())
+    gone = (table.c.active == 1, table.c.id.between(event.first, event.last), table.c.id.not_in(event.ids))
+    return set((await session.execute(update(table).where(*gone).values(active=0).returning(table.c.master_login))).scalars())
 
 
 async def copiers(session: AsyncSession, ids: Collection[int]) -> dict[int, Copier]:

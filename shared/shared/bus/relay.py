@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from shared import telemetry
 from shared.bus.wire import Wire
+from shared.clock import has_passed
 from shared.contracts.event import Batch, Lost
 from shared.store import outbox
 from shared.store.work import Store, Work, encode
@@ -167,7 +168,7 @@ class Relay:
         self._saved_reports |= news
 
     def _is_news(self, saved: outbox.Report | None, report: outbox.Report) -> bool:
-        return saved is None or report.number != saved.number or not 0 <= report.reported_ms - saved.reported_ms <= ALIVE_EVERY_MS
+        return saved is None or report.number != saved.number or has_passed(report.reported_ms, saved.reported_ms, ALIVE_EVERY_MS)
 
     async def _prune(self, low: int, lowest: int) -> None:
         if low == 0 or low > lowest:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import structlog
+from shared.clock import has_passed
 from shared.contracts.config import ConfigEvent, FollowerDeleted, FollowerSaved, Halt, HaltSaved
 from shared.contracts.event import ROWS_PER_ENTRY
 from shared.contracts.orders import SyncAccounts
@@ -84,7 +85,7 @@ class PaperVenue:
         changes, told = book.changes, book.told
         book.changes, book.told = Changes(), Told()
         self._moved |= changes.prices
-        if lazy and changes.only_prices and not _is_over(work.now, self._kept_at, PRICES_KEPT_MS):
+        if lazy and changes.only_prices and not has_passed(work.now, self._kept_at, PRICES_KEPT_MS):
             self._unkept |= changes.prices
             return
         if changes.prices or self._unkept:
@@ -92,7 +93,7 @@ class PaperVenue:
             self._unkept = set()
             self._kept_at = work.now
         self._untold |= changes.prices
-        if not lazy or _is_over(work.now, self._told_at, PRICES_TOLD_MS):
+        if not lazy or has_passed(work.now, self._told_at, PRICES_TOLD_MS):
             self._tell_symbols(work, book, self._untold)
         for event in told.events(book.account_row):
             work.emit(TOPIC, event)
@@ -185,7 +186,7 @@ class PaperVenue:
     async def look(self) -> None:
         """One look at the clock: expiries, swaps, and, when it is time, the report of equities."""
         now, book = self.store.clock(), self._book
-        report = _is_over(now, self._reported_at, self._report_ms)
+        report = has_passed(now, self._reported_at, self._report_ms)
         moved = book is None or book.market.version != self._reported_version
         if book is not None and not orders.due(book, now) and not (report and moved):
             return
@@ -198,7 +199,7 @@ class PaperVenue:
     async def forget_old(self) -> None:
         """Deletes what is older than it is to be kept, a part at a time, so that nobody waits for it."""
         now = self.store.clock()
-        if self._keeping == Keeping() or not _is_over(now, self._forgot_at, FORGET_EVERY_MS):
+        if self._keeping == Keeping() or not has_passed(now, self._forgot_at, FORGET_EVERY_MS):
             return
         gone = 0
         async with self.store.work() as work:
@@ -221,11 +222,6 @@ class PaperVenue:
                 continue
             moved, self._moved = self._moved, set()
             await send(prices_of(self._book, moved))
-
-
-def _is_over(now: int, since: int, wait_ms: int) -> bool:
-    """Whether so long has passed since then; also when the clock has gone back since, or it would not be until it is that late again."""
-    return not 0 <= now - since < wait_ms
 
 
 def prices_of(book: Book, symbols: set[str]) -> Prices:
