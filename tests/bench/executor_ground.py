@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from executor import store as tables
-from executor.__main__ import WRITES, parts
 from executor.amounts import UNIT
 from executor.config_side import stored
 from executor.settings import ExecutorSettings
+from executor.wiring import WRITES, parts
 from redis.asyncio import Redis
 from shared.bus.broker import RedisWire
 from shared.bus.reader import Reader

@@ -6,8 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
+from executor.wiring import WRITES, parts
 from shared.contracts import config, links, orders, rewards, trades
 from shared.contracts.event import Lost
 from shared.contracts.links import LinkRow, LinksChanged

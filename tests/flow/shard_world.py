@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from executor import queries, shards, store
-from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
 from executor.timers import ring
+from executor.wiring import WRITES, parts
 from shared.contracts import config, orders, trades
 from shared.service import Parts, Read
 from shared.shards import Shard, streams

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from api import flow
-from api.__main__ import main
 from api.settings import Settings
 from api.store import PositionStop
+from api.wiring import main
 from shared.bus.reader import Received
 from shared.contracts import config
 from shared.contracts.config import ConfigEvent
@@ -246,6 +246,6 @@ def test_the_process_is_wired(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(name: str, settings: Settings, _build: Any, **more: Any) -> None:
         seen.update(name=name, settings=settings, **more)
 
-    monkeypatch.setattr("api.__main__.run", run)
+    monkeypatch.setattr("api.wiring.run", run)
     main()
     assert (seen["name"], seen["writes"], seen["sole_owner"]) == ("api", ("copy.config",), False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from executor.__main__ import WRITES, parts
+from executor.wiring import WRITES, parts
 from fastapi import FastAPI
 from gateway.flow import reads
 from gateway.paper.http import add_routes

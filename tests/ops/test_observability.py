@@ -20,7 +20,7 @@ SERVICES = ("api", "executor", "gateway", "rewards", "stats")
 
 def exported() -> dict[str, tuple[str, ...]]:
     """Our own metrics and their labels, as the services register them when they are loaded."""
-    for module in (*(f"{service}.__main__" for service in SERVICES), "console.api", "console.streams"):
+    for module in (*(f"{service}.wiring" for service in SERVICES), "console.api", "console.streams"):
         importlib.import_module(module)
     found = {}
     for collector in {*REGISTRY._names_to_collectors.values()}:

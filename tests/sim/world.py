@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any, cast
 from unittest.mock import patch
 
-import executor.__main__ as executor_main
-import rewards.__main__ as rewards_main
-import stats.__main__ as stats_main
+import executor.wiring as executor_wiring
+import rewards.wiring as rewards_wiring
+import stats.wiring as stats_wiring
 import structlog
 from api import flow as api_flow
 from api.context import Context
@@ -169,18 +169,18 @@ class World:
         return Parts(reads=Pushes(process.store).reads(api_flow.READS), writes={config.TOPIC: api_flow.snapshot}, app=_NO_DOORS)
 
     async def _executor(self, process: Process) -> Parts:
-        with patch.object(executor_main, "doors", lambda *_: _NO_DOORS):  # its one route takes longer to make than all the rest
-            parts = executor_main.parts(EXECUTOR, process.store)
+        with patch.object(executor_wiring, "doors", lambda *_: _NO_DOORS):  # its one route takes longer to make than all the rest
+            parts = executor_wiring.parts(EXECUTOR, process.store)
         process.timers = [(parts.tasks[0], 1.1)]
         return parts
 
     async def _rewards(self, process: Process) -> Parts:
-        parts = await rewards_main.build(REWARDS, process.store, cast("Any", _Bus(self, "rewards")))
+        parts = await rewards_wiring.build(REWARDS, process.store, cast("Any", _Bus(self, "rewards")))
         process.timers = [(parts.tasks[0], 1.1)]
         return parts
 
     async def _stats(self, process: Process) -> Parts:
-        parts = stats_main.parts(process.store, STATS)
+        parts = stats_wiring.parts(process.store, STATS)
         process.timers = [(parts.tasks[0], 0.1)]
         return parts
 
@@ -260,7 +260,7 @@ def quiet(seed: int = 0) -> Iterator[None]:
         at_once(),
         patch.object(broker, "time", Monotonic),
         patch.object(reader, "time", Passing(random.Random(seed))),
-        patch.object(rewards_main, "time", Monotonic, create=True),
+        patch.object(rewards_wiring, "time", Monotonic, create=True),
     )
     try:
         with contextlib.ExitStack() as patched:
