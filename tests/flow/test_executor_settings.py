@@ -17,6 +17,7 @@ from shared.contracts.config import (
     MasterDeleted,
     MasterSaved,
     RecordsHeld,
+    SubscriptionDeleted,
     SubscriptionSaved,
 )
 from shared.contracts.event import Lost
@@ -279,6 +280,30 @@ async def test_deleting_a_master_or_follower(tmp_path: Path, who: str, policy: A
         assert w.open_volume(BEN) == (0 if policy == "close" and who == "master" else 100)
         await w.open(12)
         assert set(await w.links(12)) == (set() if who == "master" else {2})
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("who", ["master", "follower", "subscription"])
+async def test_what_has_ended_does_not_begin_again_by_what_is_told_late(tmp_path: Path, who: str, heard: bool) -> None:
+    """A letter that told of a master, a follower or a subscription is retried after its end, which the letter's versions lead up to."""
+    async with world(tmp_path) as w:
+        master = Master(id=1, login=MASTER, customer_id=1, version=2)
+        follower = Follower(id=ANNA, login=ANNA, customer_id=1, version=2)
+        copies = subscription(1, ANNA)
+        told: dict[str, tuple[Any, Any]] = {
+            "master": (MasterSaved(master=master), MasterDeleted(master=master)),
+            "follower": (FollowerSaved(follower=follower), FollowerDeleted(follower=follower)),
+            "subscription": (SubscriptionSaved(subscription=copies), SubscriptionDeleted(subscription=copies)),
+        }
+        saved, deleted = told.pop(who)
+        await w.ready()
+        await w.configured(*(first for first, _ in told.values()), *([saved] if heard else []), deleted, saved)
+        if who != "subscription":  # it ended with its master or follower; without them no later one is copied either
+            await w.configured(SubscriptionSaved(subscription=subscription(3, ANNA)))
+        for order in (11, 12):
+            await w.open(order)
+            assert w.open_volume(ANNA) == 0
+            w.parts_desk.forget()
 
 
 @pytest.mark.parametrize(("action", "left"), [("halt", 100), ("close", 0)])

@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 from rewards.verify import verify
-from shared.contracts.config import Master, MasterDeleted, MasterSaved, RecordsHeld
+from shared.contracts.config import (
+    ConfigEvent,
+    Master,
+    MasterDeleted,
+    MasterSaved,
+    PolicyDeleted,
+    PolicySaved,
+    RecordsHeld,
+    RewardPolicy,
+    SubscriptionDeleted,
+)
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, until, won_and_open
+from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, subscribed, until, won_and_open
 
 pytestmark = pytest.mark.anyio
 
@@ -217,3 +227,36 @@ async def test_what_a_restored_store_has_still_is_billed_again_from_then_on(worl
         await world.subscribe(7, created_ms=at("2024-01-01"), version=120, updated_ms=at("2024-01-21"))
     await until(world, "2024-02-01")
     assert fees(world) == [dec("10.00"), dec("11.00")]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("what", ["subscription", "master", "policy"])
+async def test_what_is_told_late_bills_nothing_after_the_end(world: World, what: str, heard: bool) -> None:
+    """Ten of January's 31 days, whether it was heard of before its end, on the 11th, or after it, from a letter that was retried."""
+    begins = at("2024-01-01")
+    copies = subscribed(7, FOLLOWER, begins)
+    master = Master(id=1, login=MASTER, customer_id=1, created_ms=begins)
+    terms = RewardPolicy(
+        id=1,
+        master_id=1,
+        master_login=MASTER,
+        reward_type=4,
+        billing_period="monthly",
+        fee_amount=dec("31"),
+        currency="USD",
+        payout_account_login=PAYOUT,
+        valid_from_ms=begins,
+    )
+    last = {"version": 1 if heard else 2}
+    told: dict[str, tuple[ConfigEvent, ConfigEvent]] = {
+        "subscription": (copies, SubscriptionDeleted(subscription=copies.subscription.model_copy(update=last))),
+        "master": (MasterSaved(master=master), MasterDeleted(master=master.model_copy(update=last))),
+        "policy": (PolicySaved(policy=terms), PolicyDeleted(policy=terms.model_copy(update=last))),
+    }
+    saved, deleted = told.pop(what)
+    for event in (*(first for first, _ in told.values()), *([saved] if heard else [])):
+        await world.config(event)
+    await world.config(deleted.model_copy(update={"time": at("2024-01-11")}))
+    await world.config(saved)
+    await until(world, "2024-04-01")
+    assert fees(world) == [dec("10.00")]

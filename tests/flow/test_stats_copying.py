@@ -114,6 +114,17 @@ async def test_a_subscription_that_ended_without_a_word_ends_when_it_is_told_whi
     assert (await world.details(MASTER))["followers"] == before - 1
 
 
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_subscription_that_has_ended_is_not_counted_again_by_what_is_told_late(world: World, heard: bool) -> None:
+    await world.turn()
+    before = (await world.details(MASTER))["followers"]
+    told = subscription(7 if heard else 12, 11)
+    await world.config(SubscriptionDeleted(subscription=told))
+    await world.config(SubscriptionSaved(subscription=told))
+    await world.turn()
+    assert (await world.details(MASTER))["followers"] == before - heard
+
+
 async def test_money_whose_rate_is_not_known_is_left_out_and_counted(world: World) -> None:
     await world.opened(14, "100", customer=5, currency="CHF")
     await world.config(SubscriptionSaved(subscription=subscription(10, 14)))

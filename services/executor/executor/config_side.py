@@ -40,7 +40,7 @@ POINTS_LIMIT = 10**9
 
 async def master_saved(desk: Desk, master: Master) -> None:
     """A master as it is now; an older state than the one known changes nothing."""
-    if await _is_old(desk, MasterRow, "login", master.login, master.id, master.version):
+    if await _known(desk, MasterRow, master.login) >= (master.id, master.version):
         return
     row = (master.login, master.id, master.version, master.enabled, int(master.allowed_follower_modes), 0, *leads(master))
     await write_rows(desk.session, MasterRow, [row], replace=True)
@@ -54,6 +54,8 @@ def leads(master: Master) -> tuple[str, int, int, int]:
 
 async def master_deleted(desk: Desk, out: Outgoing, master: Master, close: bool) -> None:
     """No opens any more; its followers' copies are closed or stay with them, and their subscriptions end."""
+    if await _known(desk, MasterRow, master.login) > (master.id, master.version):
+        return
     row = (master.login, master.id, master.version, 0, int(master.allowed_follower_modes), 1, *leads(master))
     await write_rows(desk.session, MasterRow, [row], replace=True)
     desk.memory.masters[master.login] = MasterFacts(0, int(master.allowed_follower_modes))
@@ -62,14 +64,13 @@ async def master_deleted(desk: Desk, out: Outgoing, master: Master, close: bool)
 
 async def follower_saved(desk: Desk, follower: Follower) -> None:
     """A follower as it is now; another shard's is that shard's matter."""
-    if not desk.owns(follower.login) or await _is_old(desk, FollowerRow, "login", follower.login, follower.id, follower.version):
-        return
-    await _put_follower(desk, follower, 0)
+    if desk.owns(follower.login) and await _known(desk, FollowerRow, follower.login) < (follower.id, follower.version):
+        await _put_follower(desk, follower, 0)
 
 
 async def follower_deleted(desk: Desk, out: Outgoing, follower: Follower, close: bool) -> None:
     """No opens any more; its copies are closed or stay, and its subscriptions end."""
-    if not desk.owns(follower.login):
+    if not desk.owns(follower.login) or await _known(desk, FollowerRow, follower.login) > (follower.id, follower.version):
         return
     await _put_follower(desk, follower, 1)
     await _end_all(desk, out, "follower_login", follower.login, close)
@@ -125,7 +126,16 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
 
 
 async def subscription_deleted(desk: Desk, out: Outgoing, subscription: Subscription, close: bool) -> None:
-    """The copying ends: open copies are closed, or stay with the follower."""
+    """The copying ends: open copies are closed, or stay with the follower. What is told late of it does not begin it again."""
+    if not desk.owns(subscription.follower_login):
+        return
+    own = table(SubscriptionRow)
+    known = await read_rows(desk.session, SubscriptionRow, own.c.id == subscription.id)
+    if known and known[0][1] > subscription.version:
+        return
+    if not known or known[0][1] < subscription.version:
+        await desk.write()
+        await write_rows(desk.session, SubscriptionRow, [stored(subscription, deleted=1, rank=0)], replace=True)
     await _delete(desk, out, subscription.id, (subscription.master_login, subscription.follower_login), close)
 
 
@@ -168,10 +178,10 @@ def _halted(desk: Desk, scope: str, key: str) -> None:
         desk.memory.accounts.set(int(key), halted=desk.halted(int(key)))
 
 
-async def _is_old(desk: Desk, model: type[MasterRow] | type[FollowerRow], key: str, value: int, own_id: int, version: int) -> bool:
-    """Whether a newer state of the very record is known; a record that was deleted and made again has another id."""
-    known = await read_rows(desk.session, model, table(model).c[key] == value)
-    return bool(known) and known[0][1] == own_id and known[0][2] > version
+async def _known(desk: Desk, model: type[MasterRow] | type[FollowerRow], login: int) -> tuple[int, int]:
+    """Id and version of what is known of a login; whoever was deleted and comes back has a higher id. What is told late is lower."""
+    known = await read_rows(desk.session, model, table(model).c.login == login)
+    return (known[0][1], known[0][2]) if known else (0, 0)
 
 
 async def _put_columns(desk: Desk, subscription: Subscription) -> None:

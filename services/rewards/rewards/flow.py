@@ -71,21 +71,17 @@ class Rewards:
                     master = _master_saved(known, state)
                     masters |= {master.login: master} if master else {}
                 case config.MasterDeleted(master=state):
-                    master = known.master(state.login)
-                    master.version = max(master.version, state.version)
-                    master.gone_ms = master.gone_ms or event.time or state.updated_ms
-                    masters[master.login] = master
+                    master = _master_gone(known, state, event.time or work.now)
+                    masters |= {master.login: master} if master else {}
                 case config.PolicySaved(policy=state) | config.PolicyDeleted(policy=state):
                     gone_ms = (event.time or state.updated_ms) if isinstance(event, config.PolicyDeleted) else None
                     masters |= {state.master_login: known.master(state.master_login)} if _policy_saved(known, state, gone_ms) else {}
                 case config.SubscriptionSaved(subscription=state) if self._owns(state.follower_login):
                     subscription = _subscription_saved(known, state, work.now)
                     subscriptions |= {subscription.id: subscription} if subscription else {}
-                case config.SubscriptionDeleted(subscription=state) if state.id in known.subscriptions:
-                    subscription = known.subscriptions[state.id]
-                    subscription.version = max(subscription.version, state.version)
-                    subscription.gone_ms = subscription.gone_ms or event.time or state.updated_ms
-                    subscriptions[subscription.id] = subscription
+                case config.SubscriptionDeleted(subscription=state) if self._owns(state.follower_login):
+                    subscription = _subscription_gone(known, state, event.time or work.now)
+                    subscriptions |= {subscription.id: subscription} if subscription else {}
                 case config.RecordsHeld(noun="subscription"):
                     subscriptions |= {one.id: one for one in _subscriptions_ended(known, event, event.time or work.now)}
                 case config.RecordsHeld(noun="reward_policy"):
@@ -282,7 +278,9 @@ class Rewards:
 def _master_saved(known: Known, state: config.Master) -> Master | None:
     """The master as it is now; None when that is no news."""
     master = known.masters.get(state.login)
-    if master is None or master.id != state.id:
+    if master is not None and master.id > state.id:
+        return None
+    if master is None or master.id < state.id:
         fresh = Master(state.login, state.id, state.customer_id, 0)
         if master is not None:  # the login was a master before: what was agreed with that one ended with it
             fresh.policies = master.policies
@@ -301,15 +299,27 @@ def _master_saved(known: Known, state: config.Master) -> Master | None:
     return master
 
 
+def _master_gone(known: Known, state: config.Master, at_ms: int) -> Master | None:
+    """The master, who is one no more; None when what is known is later than that."""
+    master = known.master(state.login)
+    if (master.id, master.version) > (state.id, state.version):
+        return None
+    master.id, master.version = state.id, state.version
+    master.gone_ms = master.gone_ms or at_ms
+    return master
+
+
 def _policy_saved(known: Known, state: config.RewardPolicy, gone_ms: int | None) -> bool:
     """Keeps a version of a policy, or that the policy is gone; answers whether that is news."""
     master = known.master(state.master_login)
     versions = {version.policy.version: version for version in master.policies if version.policy.id == state.id}
     if gone_ms is None and state.version in versions:
         return False
-    versions.setdefault(state.version, Version(state, None))
+    ended = [one.gone_ms for number, one in versions.items() if number > state.version and one.gone_ms is not None]
+    versions.setdefault(state.version, Version(state, min(ended, default=None)))
     if gone_ms is not None:
-        versions = {number: version._replace(gone_ms=version.gone_ms or gone_ms) for number, version in versions.items()}
+        ends = {number: version for number, version in versions.items() if number <= state.version}
+        versions |= {number: version._replace(gone_ms=version.gone_ms or gone_ms) for number, version in ends.items()}
     master.policies = [one for one in master.policies if one.policy.id != state.id] + list(versions.values())
     return True
 
@@ -328,6 +338,16 @@ def _subscription_saved(known: Known, state: config.Subscription, now: int) -> S
         subscription.gone_ms = None
     active = bool(state.enabled) and state.status == SubscriptionStatus.ACTIVE
     subscription.active.set(state.updated_ms or subscription.created_ms, active)
+    return subscription
+
+
+def _subscription_gone(known: Known, state: config.Subscription, at_ms: int) -> Subscription | None:
+    """The subscription, which has ended, also when it was never told of; None when what is known is later than that."""
+    subscription = known.subscriptions.get(state.id) or _subscription_saved(known, state, at_ms)
+    if subscription is None or subscription.version > state.version:
+        return None
+    subscription.version = state.version
+    subscription.gone_ms = subscription.gone_ms or at_ms
     return subscription
 
 

@@ -68,9 +68,14 @@ async def rates(session: AsyncSession, prices: Mapping[str, Decimal]) -> list[Ra
 
 
 async def save_subscription(session: AsyncSession, subscription: Subscription, *, deleted: bool) -> None:
+    """Takes over a subscription, or that it has ended; what is told late changes nothing."""
+    known = (await session.execute(select(SUBSCRIPTION.c.version).where(SUBSCRIPTION.c.id == subscription.id))).scalar()
+    if known is not None and known >= subscription.version + deleted:  # its end is told with its last version
+        return
     active = not deleted and bool(subscription.enabled) and subscription.status != SubscriptionStatus.DISABLED
     row = {
         "id": subscription.id,
+        "version": subscription.version,
         "master_login": subscription.master_login,
         "follower_login": subscription.follower_login,
         "active": int(active),
@@ -78,7 +83,7 @@ async def save_subscription(session: AsyncSession, subscription: Subscription, *
         "created_ms": subscription.created_ms,
         "profit": 0,
     }
-    kept = ("master_login", "follower_login", "active", "allocation", "created_ms")
+    kept = ("version", "master_login", "follower_login", "active", "allocation", "created_ms")
     await put(session, SUBSCRIPTION, [row], lambda new: {name: new[name] for name in kept})
 
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from shared.store.engine import ExactDecimal
 from shared.store.outbox import BigId, log_metadata
-from sqlalchemy import BigInteger, Column, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -176,6 +176,7 @@ class SubscriptionRow(Base, table=True):
     __table_args__ = (Index("ix_subscription_master", "master_login"),)
 
     id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    version: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     master_login: int = Field(sa_type=BigInteger)
     follower_login: int = Field(sa_type=BigInteger)
     active: int
