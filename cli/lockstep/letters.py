@@ -50,10 +50,9 @@ def letters_show(
 
     Example: lockstep dead-letters show executor:1
     """
-    from lockstep.stores import dead_letter, stores
+    from lockstep.stores import dead_letter, stores_of_letter
 
-    service = name.partition(":")[0]
-    _, letter = asyncio.run(dead_letter(stores(home_of(home), service, database_url), name))
+    _, letter = asyncio.run(dead_letter(stores_of_letter(home_of(home), name, database_url), name))
     if as_json:
         print(json.dumps(letter.raw(), indent=2))
         return
@@ -77,19 +76,22 @@ def letters_retry(
 
     Example: lockstep dead-letters retry executor:1 executor:2
     """
-    from lockstep.stores import retry, stores
+    from lockstep.stores import retry, stores_of_letter
 
     found = []
     for name in names:
-        service = name.partition(":")[0]
-        letter = asyncio.run(retry(stores(home_of(home), service, database_url), name, wait))
+        letter = asyncio.run(retry(stores_of_letter(home_of(home), name, database_url), name, wait))
         found.append(letter)
         if as_json:
             continue
         if letter.state == "dead":
             print(f"{name} failed again: {letter.letter.reason}")
         else:
-            print(f"{name} was handled" if letter.state == "retried" else f"{name} is asked for; {service} handles it when it runs")
+            print(
+                f"{name} was handled"
+                if letter.state == "retried"
+                else f"{name} is asked for; {name.partition(':')[0]} handles it when it runs"
+            )
     if as_json:
         print(json.dumps([letter.raw() for letter in found], indent=2))
     if any(letter.state == "dead" for letter in found):
@@ -106,8 +108,8 @@ def letters_discard(
 
     Example: lockstep dead-letters discard executor:1
     """
-    from lockstep.stores import discard, stores
+    from lockstep.stores import discard, stores_of_letter
 
     for name in names:
-        letter = asyncio.run(discard(stores(home_of(home), name.partition(":")[0].partition(".")[0], database_url), name))
+        letter = asyncio.run(discard(stores_of_letter(home_of(home), name, database_url), name))
         print(f"{name} was thrown away: {letter.letter.stream} {letter.letter.number}, {letter.letter.reason}\n{letter.letter.payload}")

@@ -5,6 +5,7 @@ shards have to have read equally far, so that an event that one has handled for 
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from sqlalchemy import ColumnElement, Table, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from lockstep.stack import Home, StackError
-from lockstep.stores import shards_of
+from lockstep.stores import ASIDE, put_back, shards_of
 
 CHUNK = 1000
 WRITES = {"executor": ("copy.order", "copy.link"), "rewards": ("reward.accrual",)}
@@ -75,11 +76,14 @@ class Resharded:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-async def reshard(service: str, sources: Sequence[str], targets: Sequence[str], closed: Sequence[str], tell: Told) -> Resharded:
+async def reshard(
+    service: str, sources: Sequence[str], targets: Sequence[str], closed: Sequence[str], tell: Told, books: Sequence[str] = ()
+) -> Resharded:
     """Writes the target stores (shard 1 first) from the source stores, which nobody may work on. Raises StackError, and then the sources
     are as they were.
 
-    `closed`: for shards that are no more and whose journal has to be kept, where it goes.
+    `closed`: for shards that are no more and whose journal has to be kept, where it goes. `books`: for shards that there were once, and
+    are again, where their journal was kept; for the first that is added, and those after it.
     """
     plan = plan_of(service)
     async with AsyncExitStack() as stack:
@@ -98,6 +102,8 @@ async def reshard(service: str, sources: Sequence[str], targets: Sequence[str], 
         for number, engine in enumerate(new, 1):
             source = old[number - 1] if number <= len(old) else None
             await _become(plan, engine, source, Shard(number, len(new)), places, last_numbers)
+        for url, engine in zip(books, new[len(old) :], strict=False):
+            await _open_books(stack, plan, url, engine)
         for number, url in enumerate(closed, len(new) + 1):
             await _close_books(stack, plan, old[number - 1], url)
         done.followers = [await _followers(plan, engine) for engine in new]
@@ -260,6 +266,13 @@ async def _close_books(stack: AsyncExitStack, plan: Plan, source: AsyncEngine, u
         await outbox.claim(session, "shard", CLOSED)
 
 
+async def _open_books(stack: AsyncExitStack, plan: Plan, url: str, target: AsyncEngine) -> None:
+    """A shard that is there again goes on with the journal that it had."""
+    source = await _owned(stack, plan.service, url)
+    for table in plan.apart:
+        await _copy(source, target, table)
+
+
 async def _followers(plan: Plan, engine: AsyncEngine) -> int:
     """How many followers a store has subscriptions of."""
     subscription = next(table for table in plan.owners if table.name == "subscription")
@@ -270,6 +283,7 @@ async def _followers(plan: Plan, engine: AsyncEngine) -> int:
 def reshard_home(service: str, home: Path, shards: int, tell: Told) -> Resharded:
     """Moves the followers of a home's service (SQLite) into so many shards. The old stores are kept as `*.before-reshard`."""
     plan = plan_of(service)
+    put_back(home)
     known = shards_of(home, service)
     if not known:
         raise StackError(f"there is no store of {service} in {home}: start the stack once")
@@ -279,6 +293,7 @@ def reshard_home(service: str, home: Path, shards: int, tell: Told) -> Resharded
     for file in fresh.values():
         _remove(file)
     kept = range(shards + 1, known + 1) if plan.journal else ()
+    books = list(itertools.takewhile(Path.exists, (files[number] for number in range(known + 1, shards + 1)))) if plan.journal else []
     try:
         done = asyncio.run(
             reshard(
@@ -287,21 +302,24 @@ def reshard_home(service: str, home: Path, shards: int, tell: Told) -> Resharded
                 [_url(fresh[number]) for number in range(1, shards + 1)],
                 [_url(fresh[number]) for number in kept],
                 tell,
+                [_url(file) for file in books],
             )
         )
     except BaseException:
         for file in fresh.values():
             _remove(file)
         raise
-    # The first store last: it says how many shards there are. At no instant is a store missing, for one that is missing is begun anew.
+    # The first store last of those that are replaced: it says how many shards there are. What is no shard any more goes after it, or
+    # an end in between would leave one missing, which would be begun anew.
     for number in sorted(files, reverse=True):
-        if number in before:
-            aside = files[number].with_suffix(".db.before-reshard")
+        if files[number].exists():
+            aside = files[number].with_suffix(ASIDE)
             aside.unlink(missing_ok=True)
             aside.hardlink_to(files[number])
         if fresh[number].exists():
             fresh[number].replace(files[number])
-        else:
+    for number in range(shards + 1, known + 1):
+        if number not in kept:
             files[number].unlink()
     return done
 

@@ -26,11 +26,19 @@ WIDTH = max(len(name) for name in COLOURS)
 PLAIN_EVERY_S = 5.0
 
 
+class Output(Console):
+    """The command's output; that nobody reads it any more is an error like any other, and not the process's end."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Screen:
-    """Prints lines as they come. When nobody reads them any more it says so once, to `closed`, and is silent from then on."""
+    """Prints lines as they come. When nobody reads them any more (a pipe's reader or the terminal is gone) it says so once, to `closed`,
+    and is silent from then on."""
 
     def __init__(self, console: Console | None = None, closed: Callable[[], None] = lambda: None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or Output(highlight=False, soft_wrap=True)
         self._closed = closed
         self._live: Live | None = None
         self._plain_at = 0.0
@@ -50,10 +58,7 @@ class Screen:
     def figures(self, snapshot: Snapshot) -> None:
         """The newest figures: the live table, or a plain line every few seconds when this is no terminal."""
         if self._console.is_terminal:
-            if self._live is None:
-                self._live = Live(console=self._console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False)
-                self._live.start()
-            self._live.update(LiveTable(snapshot))
+            self._write(lambda: self._table(LiveTable(snapshot)))
         elif time.monotonic() - self._plain_at >= PLAIN_EVERY_S:
             self._plain_at = time.monotonic()
             for text in plain(snapshot):
@@ -62,16 +67,25 @@ class Screen:
     def close(self) -> None:
         """Leaves the table as it was last."""
         if self._live is not None:
-            self._live.stop()
+            self._write(self._live.stop)
             self._live = None
 
+    def _table(self, table: LiveTable) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            self._live.start()
+        self._live.update(table, refresh=True)
+
     def _print(self, text: Text) -> None:
+        self._write(lambda: self._console.print(text))
+
+    def _write(self, write: Callable[[], None]) -> None:
         if self._gone:
             return
         try:
-            self._console.print(text)
+            write()
             self._console.file.flush()
-        except BrokenPipeError:
+        except OSError:
             self._gone = True
             silence = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silence, self._console.file.fileno())  # what is left in buffers must not raise again when they are flushed

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from lockstep.stack import STORED, Home, StackError
 
 LOOK_EVERY_S = 0.2
+ASIDE = ".db.before-reshard"
+"""What a store is kept as whose place another one took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ def stores(home: Home, service: str | None = None, url: str | None = None) -> li
     return [
         ServiceStore(name, f"sqlite:///{file}", number) for name in wanted for number, file in enumerate(store_files(home.path, name), 1)
     ]
+
+
+def stores_of_letter(home: Home, name: str, url: str | None = None) -> list[ServiceStore]:
+    """The stores of the service that a letter's name (`executor:1`, `executor.2:1`) says. Raises StackError as `stores` does."""
+    service, _, number = name.partition(":")[0].partition(".")
+    found = stores(home, service, url)
+    return [replace(store, number=int(number)) for store in found] if url and number.isdecimal() else found
 
 
 def store_files(home: Path, service: str) -> list[Path]:
@@ -182,6 +191,20 @@ def shards_of(home: Path, service: str) -> int:
     """How many shards a home's service has, as its first store says; 0 before its first start."""
     first = store_files(home, service)[0]
     return Shard.parse(_identity(first) or "1/1").of if first.exists() else 0
+
+
+def put_back(home: Path) -> None:
+    """Undoes what a move to another number of shards had put in place when it was cut off: the first store says how many there are.
+
+    Nobody may work on the stores.
+    """
+    for service in ("executor", "rewards"):
+        known = shards_of(home, service)
+        for number in range(2, known + 1):
+            file = home / f"{numbered(service, number)}.db"
+            aside, own = file.with_suffix(ASIDE), str(Shard(number, known))
+            if file.exists() and aside.exists() and _identity(file) != own and _identity(aside) == own:
+                aside.replace(file)
 
 
 def sharded(home: Home, executor: int | None, rewards: int | None) -> tuple[int, int]:

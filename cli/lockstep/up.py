@@ -10,6 +10,7 @@ import httpx
 
 from lockstep.screen import Screen
 from lockstep.stack import Home, Stack, StackError, busy_ports, demo_program, redis_answers, redis_program, service_program
+from lockstep.stores import put_back
 from lockstep.supervise import Child, Program, write_whole
 
 PORTS_WAIT_S = 3.0
@@ -40,6 +41,7 @@ async def up(home: Home, stack: Stack, demo: bool) -> None:
     """Runs the stack until SIGINT or SIGTERM. Raises StackError when something is in its way."""
     home.prepare()
     with home.taken():
+        put_back(home.path)
         await _wait_for_ports(stack)
         stop = asyncio.Event()
         running = Running(home, stack, Screen(closed=stop.set), stop)

@@ -2,18 +2,22 @@
 
 import asyncio
 import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from executor import store as executor_store
 from executor.settings import ExecutorSettings
 from lockstep.reshard import plan_of, reshard, reshard_home
 from lockstep.stack import Home, StackError
-from lockstep.stores import sharded
+from lockstep.stores import put_back, sharded, shards_of
 from pydantic import ValidationError
 from rewards import tables as rewards_tables
 from shared.shards import Shard, numbered, streams
-from shared.store import outbox
+from shared.store import migrate, outbox
 from shared.store.work import WrongStoreError
 from sqlalchemy import MetaData, update
 
@@ -150,6 +154,66 @@ async def test_a_move_that_is_cut_off_while_stores_are_exchanged_is_made_again(t
     await world.start()
     assert await world.table() == links
     await world.stop()
+
+
+def _made(folder: Path, service: str, of: int) -> None:
+    """The stores of so many shards, with nothing in them."""
+    for number in range(1, of + 1):
+        url = f"sqlite:///{folder / numbered(service, number)}.db"
+        migrate.upgrade(service, url)
+        _do(url, f"INSERT INTO log_identity (name, value) VALUES ('shard', '{number}/{of}')")
+
+
+def _do(url: str, statement: str) -> list[Any]:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+        return connection.execute(statement).fetchall()
+
+
+def _shards(folder: Path, service: str) -> list[str]:
+    """What the stores of a service are that its first one counts."""
+    files = [folder / f"{numbered(service, number)}.db" for number in range(1, shards_of(folder, service) + 1)]
+    return [_do(f"sqlite:///{file}", "SELECT value FROM log_identity WHERE name = 'shard'")[0][0] for file in files]
+
+
+@pytest.mark.parametrize("cut", range(3))
+def test_wherever_an_exchange_is_cut_off_there_are_the_old_shards_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """Three become two: the second is put in its place, then the first, then the third goes."""
+    _made(tmp_path, "executor", 3)
+    left = [cut]
+
+    def until_cut(act: Callable[..., Any], suffix: str) -> Callable[..., Any]:
+        def acts(self: Path, *args: Any, **options: Any) -> Any:
+            if self.suffix == suffix:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise OSError("cut off")
+            return act(self, *args, **options)
+
+        return acts
+
+    with monkeypatch.context() as cutting:
+        cutting.setattr(Path, "replace", until_cut(Path.replace, ".new"))
+        cutting.setattr(Path, "unlink", until_cut(Path.unlink, ".db"))
+        with pytest.raises(OSError, match="cut off"):
+            reshard_home("executor", tmp_path, 2, lambda _: None)
+    put_back(tmp_path)
+    assert _shards(tmp_path, "executor") == (["1/3", "2/3", "3/3"] if cut < 2 else ["1/2", "2/2"])
+    reshard_home("executor", tmp_path, 2, lambda _: None)
+    assert _shards(tmp_path, "executor") == ["1/2", "2/2"]
+
+
+def test_a_shard_s_journal_goes_on_where_it_was_kept(tmp_path: Path) -> None:
+    """Two become one and two again: what the second booked is in its store each time."""
+    _made(tmp_path, "rewards", 2)
+    second = f"sqlite:///{tmp_path / 'rewards.2.db'}"
+    _do(second, "INSERT INTO journal VALUES (1, 7, 'out', 0, 'follower', 'held', 100, 'USD', 1, '', 'a')")
+    for of in (1, 2):
+        reshard_home("rewards", tmp_path, of, lambda _: None)
+        assert len(_do(second, "SELECT * FROM journal")) == 1
+    assert _shards(tmp_path, "rewards") == ["1/2", "2/2"]
+    assert _do(f"sqlite:///{tmp_path / 'rewards.db'}", "SELECT * FROM journal") == []
 
 
 @pytest.mark.parametrize(("service", "tables"), [("executor", executor_store.METADATA), ("rewards", rewards_tables.METADATA)])

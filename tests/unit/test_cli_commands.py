@@ -111,6 +111,18 @@ def test_dead_letters_of_all_services_are_listed_and_shown(home: Home) -> None:
     assert json.loads(run(home, "dead-letters", "show", "executor:2", "--json")[1])["reason"] == "ValueError: two"
 
 
+@pytest.mark.parametrize("by_url", [False, True])
+def test_a_shard_s_letter_goes_by_the_name_that_it_is_listed_under(home: Home, by_url: bool) -> None:
+    bury(home, "executor")
+    bury(home, "executor.2", "ValueError: one", "ValueError: two")
+    url = ["--database-url", f"sqlite:///{home.path / 'executor.2.db'}"] if by_url else []
+    assert "executor.2:1  trade.push 1" in run(home, "dead-letters", "list")[1]
+    assert "ValueError: two" in run(home, "dead-letters", "show", "executor.2:2", *url)[1]
+    asked = (0, "executor.2:1 is asked for; executor.2 handles it when it runs\n")
+    assert run(home, "dead-letters", "retry", "executor.2:1", "--wait", "0", *url) == asked
+    assert run(home, "dead-letters", "discard", "executor.2:2", *url)[0] == 0
+
+
 @pytest.mark.parametrize("name", ["executor:9", "api:1", "executor:x"])
 def test_a_letter_that_is_not_there_is_said(home: Home, name: str) -> None:
     bury(home, "executor", "ValueError: one")

@@ -1,7 +1,9 @@
 """The demo's parts without a stack: rules of the masters, sums of what is read again and again, the table, the screen, the two doors."""
 
 import asyncio
+import dataclasses
 import json
+import os
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from lockstep.cast import FOLLOWERS, MASTERS
 from lockstep.client import Away, Customer, Denied, Door
 from lockstep.figures import Tally
-from lockstep.screen import Screen
+from lockstep.screen import Output, Screen
 from lockstep.strategies import Close, Held, Open, Want, breakout, mean_reversion, moving_average_cross, orders, stops
 from lockstep.table import FollowerFigures, MasterFigures, Snapshot, plain
 from rich.console import Console
@@ -226,3 +228,18 @@ def test_a_customer_logs_in_again_when_the_session_is_over(monkeypatch: pytest.M
 
     assert asyncio.run(calls()) == [{"rows": []}, {"rows": [1]}]
     assert [request.headers.get("Authorization") for request in asked] == [None, "one", "one", None, "two"]
+
+
+@pytest.mark.parametrize("what", ["pipe", "terminal"])
+def test_a_screen_that_nobody_sees_any_more_says_so_once_and_is_silent(what: str) -> None:
+    """`lockstep up | head -3`, and a session that was left with the stack in the background: lines and the table, whichever is first."""
+    reading, writing = os.pipe() if what == "pipe" else os.openpty()
+    os.close(reading)
+    told: list[str] = []
+    with os.fdopen(writing, "w") as file:
+        screen = Screen(Output(file=file, highlight=False, soft_wrap=True), closed=lambda: told.append("closed"))
+        for _ in range(3):
+            screen.line("demo", json.dumps(dataclasses.asdict(Snapshot())))
+            screen.line("api", "a line")
+        screen.close()
+    assert told == ["closed"]
