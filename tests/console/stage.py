@@ -1,6 +1,8 @@
 """The console under NiceGUI's simulated user, in front of the real api on a real store, without a network or a browser."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,50 @@ PASSWORD = "correct horse battery"
 EMAILS = {ALICE: "alice@example.com", BOB: "bob@example.com"}
 staged: dict[str, Any] = {}
 """What `main_file.py` makes the console from."""
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """The way to the api: a test tells what its event stream says, answers single paths in its place, and sees what was asked."""
+
+    def __init__(self, world: World) -> None:
+        self.answers: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+        """By path: from the asked JSON to the answered."""
+        self.asked: list[httpx.Request] = []
+        self._api = httpx.ASGITransport(app=world.app)
+        self._said: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def tell(self, event: str, **data: Any) -> None:
+        self._said.put_nowait(f"id: 1\nevent: {event}\ndata: {json.dumps(data)}\n\n".encode())
+
+    def count(self, path: str) -> int:
+        """How often it was asked for."""
+        return sum(request.url.path == path for request in self.asked)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        if request.url.path == "/copytrade/events":
+            return httpx.Response(200, stream=_Said(self._said))
+        if request.url.path in self.answers:
+            return httpx.Response(200, json=await self.answers[request.url.path](json.loads(request.content or b"null")))
+        return await self._api.handle_async_request(request)
+
+
+class _Said(httpx.AsyncByteStream):
+    def __init__(self, said: asyncio.Queue[bytes]) -> None:
+        self._said = said
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield await self._said.get()
+
+
+async def until(holds: Callable[[], Any], what: str) -> None:
+    """Waits for something."""
+    for _ in range(WAIT_S * 20):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(what)
 
 
 @asynccontextmanager

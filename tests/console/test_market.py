@@ -8,7 +8,7 @@ import pytest
 from nicegui import app, ui
 
 from tests.api.world import ALICE, BOB, MASTER, World
-from tests.console.stage import EMAILS, PASSWORD, log_in, press, sees, simulated
+from tests.console.stage import EMAILS, PASSWORD, Wire, log_in, press, sees, simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +118,15 @@ async def test_a_demo_shows_its_logins_and_production_does_not(world: World, tmp
         await user.open("/login")
         await sees(user, "Trade in step")
         await user.should_not_see("This is a demo")
+
+
+async def test_own_strategies_show_their_figures_however_many_others_there_are(world: World, tmp_path: Path) -> None:
+    await world.good(ALICE, "POST", "/copytrade/master", MASTER)
+    wire = Wire(world)
+    async with simulated(world, tmp_path, wire) as user:
+        await log_in(user, ALICE)
+        wire.asked.clear()
+        await user.open("/strategies")
+        await sees(user, "Conservative FX", "Return, 30 days")
+        [asked] = [json.loads(one.content) for one in wire.asked if one.url.path == "/copytrade/masters/search"]
+        assert asked["whereIn"] == [["login", [MASTER["login"]]]]

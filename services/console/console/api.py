@@ -34,14 +34,26 @@ class Api:
     """The api at one address. Numbers of answers are int or Decimal. All calls raise ApiError."""
 
     def __init__(self, url: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self.http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport, limits=httpx.Limits(max_connections=200))
+        limits, endless = httpx.Limits(max_connections=200), httpx.Limits(max_connections=None)
+        self.http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport, limits=limits)
+        # An event stream holds its connection for as long as a page is open: calls must never wait for one of those.
+        self.streams = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport, limits=endless)
 
     async def close(self) -> None:
         await self.http.aclose()
+        await self.streams.aclose()
 
-    async def call(self, method: str, path: str, token: str = "", body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """The answer's JSON."""
-        answer = await self._answer(method, path, token, body, params)
+    async def call(
+        self,
+        method: str,
+        path: str,
+        token: str = "",
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> Any:
+        """The answer's JSON. `version`: the record's that was seen; the api refuses to write over another (PRECONDITION_FAILED)."""
+        answer = await self._answer(method, path, token, body, params, version)
         try:
             return json.loads(answer.text, parse_float=Decimal)
         except ValueError as fault:
@@ -51,8 +63,10 @@ class Api:
         """The answer as it is."""
         return (await self._answer("GET", path, token, None, params)).text
 
-    async def _answer(self, method: str, path: str, token: str, body: Any, params: Mapping[str, Any] | None) -> httpx.Response:
-        headers = {"Authorization": token} if token else {}
+    async def _answer(
+        self, method: str, path: str, token: str, body: Any, params: Mapping[str, Any] | None, version: int | None = None
+    ) -> httpx.Response:
+        headers = ({"Authorization": token} if token else {}) | ({"If-Match": f'"{version}"'} if version is not None else {})
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -47,7 +47,7 @@ PAGES: dict[str, Page] = {
 # NiceGUI compiles Vue templates in the page and styles it in place; nothing comes from anywhere else.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+    "font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
 HEADERS = {
     b"content-security-policy": POLICY.encode(),

@@ -1,16 +1,19 @@
 """Charts: options for the bundled ECharts, in the theme's colours; text is drawn on a canvas, so nothing is taken for HTML."""
 
+import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nicegui import ui
 
-from console.figures import DAY_S, Figure
+from console.figures import Figure
+from console.parts import named
 from console.session import is_dark
 
 Options = dict[str, Any]
-TIP = "value => value == null ? '–' : Number(value).toLocaleString('en-GB', {maximumFractionDigits: 2}) + ' UNIT'"
+TIP = "value => value == null ? '–' : Number(value).toLocaleString('en-GB', {maximumFractionDigits: 2}) + UNIT"
 BLUE, GREEN, RED = "#4f86ff", "#1fa971", "#e5584d"
 
 
@@ -21,10 +24,15 @@ def _ink() -> dict[str, str]:
     }
 
 
-def days(last_s: int, count: int) -> list[str]:
-    """The names of so many days up to and with the one that a time is in."""
-    last = last_s // DAY_S * DAY_S
-    return [datetime.fromtimestamp(last - (count - 1 - at) * DAY_S, UTC).strftime("%-d %b %Y") for at in range(count)]
+def days(last_s: int, count: int, zone: ZoneInfo) -> list[str]:
+    """The names of so many days of a zone up to and with the one that a time is in."""
+    last = datetime.fromtimestamp(last_s, zone).date()
+    return [(last - timedelta(days=count - 1 - at)).strftime("%-d %b %Y") for at in range(count)]
+
+
+def tip(unit: str) -> str:
+    """The script that writes a value with its unit, which may be a currency that somebody named."""
+    return TIP.replace("UNIT", json.dumps(f" {unit}"))
 
 
 def _frame(labels: Sequence[str], unit: str) -> Options:
@@ -40,7 +48,7 @@ def _frame(labels: Sequence[str], unit: str) -> Options:
             "backgroundColor": ink["tip"],
             "borderColor": ink["line"],
             "textStyle": {"color": ink["tip_text"], "fontSize": 12},
-            ":valueFormatter": TIP.replace("UNIT", unit),
+            ":valueFormatter": tip(unit),
         },
         "xAxis": {
             "type": "category",
@@ -100,4 +108,4 @@ def padded(values: Sequence[Figure], count: int) -> list[Figure]:
 def draw(options: Options, description: str, low: bool = False) -> ui.echart:
     """A chart with its words for who cannot see it."""
     chart = ui.echart(options).classes("chart low" if low else "chart")
-    return chart.props(f'role=img aria-label="{description}"')
+    return named(chart.props("role=img"), description)

@@ -36,6 +36,7 @@ LIMITS = {
     "max_slippage_points": ("Most slippage", "points"),
     "max_signal_age_ms": ("Oldest trade to copy", "ms"),
 }
+LABELS = {"fixed_volume": "Each copy"} | {name: label for name, (label, _) in LIMITS.items()}
 STOPS = {"daily_loss_percent": ("Loss in a day", "%"), "drawdown_percent": ("Fall from the highest equity", "%")}
 WHOLE = frozenset({"max_positions", "max_slippage_points", "max_signal_age_ms"})
 AMOUNTS = frozenset({"risk_multiplier", "ratio_multiplier", "allocation_percent", *STOPS})
@@ -72,12 +73,15 @@ class FormError(ValueError):
 
 
 def subscription_body(filled: Filled) -> Json:
-    """The settings of a subscription as the api takes them: lots become integer units, only fields that apply are sent.
+    """The settings of a subscription as the api takes them: lots become integer units, only fields that apply are sent. How much is
+    copied is left out where it was set by the signed OpenAPI, whose volume modes this form does not have.
 
     Raises FormError.
     """
     mode = filled["volume_mode"]
-    body: Json = {"volume_mode": mode, "copy_mode": filled["copy_mode"], "small_volume_policy": filled["small_volume_policy"]}
+    body: Json = {"copy_mode": filled["copy_mode"], "small_volume_policy": filled["small_volume_policy"]}
+    if mode in VOLUME_FIELDS:
+        body["volume_mode"] = mode
     for name in VOLUME_FIELDS.get(mode, ()):
         if not filled[name] or filled[name] < 0:
             raise FormError(NEEDED[name])
@@ -95,9 +99,13 @@ def subscription_body(filled: Filled) -> Json:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in IN_LOTS:
-        return int((Decimal(str(value)) * LOT).to_integral_value())
-    return int(value) if name in WHOLE else Decimal(str(value))
+    """What is sent is what was typed: a limit that would round to 0 would be no limit."""
+    number = Decimal(str(value)) * (LOT if name in IN_LOTS else 1)
+    if name not in IN_LOTS and name not in WHOLE:
+        return number
+    if number != number.to_integral_value():
+        raise FormError(f"{LABELS[name]}: {'in steps of 0.01 lots' if name in IN_LOTS else 'a whole number'}")
+    return int(number)
 
 
 def filled_of(subscription: Filled) -> Json:

@@ -9,9 +9,10 @@ from nicegui import background_tasks, ui
 
 from console import words
 from console.api import ApiError
-from console.session import forget
+from console.session import forget, is_current
 
 T = TypeVar("T")
+E = TypeVar("E", bound=ui.element)
 WHOLE_PAGE_S = 1.2
 """So long a page waits for what it shows, to come whole; then it comes with what is still loading marked as such."""
 
@@ -19,6 +20,13 @@ WHOLE_PAGE_S = 1.2
 def box(classes: str, tag: str = "div") -> ui.element:
     """A plain element with classes of the theme."""
     return ui.element(tag).classes(classes)
+
+
+def named(element: E, label: str) -> E:
+    """What a screen reader calls an element. Never within a string of `props`: a label may be somebody else's text, and a property
+    whose name begins with a colon is run as code."""
+    element.props["aria-label"] = label
+    return element
 
 
 def heading(title: str, level: int = 2) -> None:
@@ -50,7 +58,7 @@ def card(title: str = "", classes: str = "") -> Iterator[ui.element]:
     """A titled surface."""
     with box(f"card {classes}", "section") as made:
         if title:
-            made.props["aria-label"] = title
+            named(made, title)
             with box("card-head"):
                 heading(title, 2)
         yield made
@@ -59,8 +67,7 @@ def card(title: str = "", classes: str = "") -> Iterator[ui.element]:
 @contextmanager
 def card_with_actions(title: str) -> Iterator[tuple[ui.element, ui.element]]:
     """A titled surface with a place for controls beside its title: answers (the card, that place)."""
-    with box("card", "section") as made:
-        made.props["aria-label"] = title
+    with named(box("card", "section"), title) as made:
         with box("card-head"):
             heading(title, 2)
             actions = box("actions")
@@ -102,40 +109,52 @@ def in_words(error: ApiError) -> str:
 
 
 def over() -> None:
-    """The session has ended: back to the login."""
-    forget()
+    """The page's session has ended: back to the login. A newer session of the same browser is left as it is."""
+    if is_current():
+        forget("/login?over=1")
     ui.navigate.to("/login?over=1")
 
 
 class Panel:
     """A part of a page that loads: a skeleton first, then what `draw` makes, or what went wrong and a button to try again."""
 
-    def __init__(self, draw: Callable[[], Awaitable[None]], lines: int = 5, classes: str = "") -> None:
+    def __init__(self, draw: Callable[[], Awaitable[None]], lines: int = 5) -> None:
         self._draw = draw
-        self.root = box(f"panel {classes}")
+        self._drawing: asyncio.Task[None] | None = None
+        self.root = box("panel")
         with self.root:
             skeleton(lines)
         self.task = background_tasks.create(self.load(), name="panel")
 
     async def load(self) -> None:
-        """Draws anew. What is there stays until the new is known to have come."""
+        """Draws anew. What is there stays until the new is known to have come; of two loads at once only the newer one comes to an end,
+        so that no older answer is drawn, nor kept by what draws."""
         if self.root.is_deleted:
             return
-        before = list(self.root.default_slot.children)
-        failed: ApiError | None = None
+        if self._drawing is not None:
+            self._drawing.cancel()
+        drawing = self._drawing = asyncio.create_task(self._drawn())
+        await asyncio.wait([drawing])
+        if not drawing.cancelled():
+            drawing.result()
+
+    async def _drawn(self) -> None:
+        before = list(self.root)
+        with self.root:
+            fresh = box("panel")
         try:
-            with self.root:
+            with fresh:
                 await self._draw()
         except ApiError as error:
-            failed = error
-        if self.root.is_deleted:
-            return
-        made = [child for child in self.root.default_slot.children if child not in before]
-        for element in before if failed is None else [*before, *made]:
-            self.root.remove(element)
-        if failed is not None:
-            with self.root:
-                self._failed(failed)
+            if not fresh.is_deleted:
+                fresh.clear()
+                with fresh:
+                    self._failed(error)
+        except BaseException:
+            _remove(fresh)
+            raise
+        for element in before:
+            _remove(element)
 
     def _failed(self, error: ApiError) -> None:
         if error.session_over:
@@ -145,6 +164,11 @@ class Panel:
             ui.icon("cloud_off" if error.code == "AWAY" else "error_outline").props("aria-hidden=true")
             ui.label(in_words(error))
             ui.button("Try again", on_click=self.load).props("outline dense")
+
+
+def _remove(element: ui.element) -> None:
+    if not element.is_deleted:
+        element.delete()
 
 
 async def settled(*panels: Panel) -> None:
@@ -181,7 +205,7 @@ async def answer_of(dialog: ui.dialog) -> Any:
 
 async def confirmed(title: str, explained: str, action: str, *, danger: bool = False, choices: dict[str, str] | None = None) -> str | None:
     """Asks before something that moves money or stops copying. Answers the choice (or "yes"), None when it was called off."""
-    with ui.dialog() as dialog, box("dialog").props(f'role=alertdialog aria-label="{title}"'):
+    with ui.dialog() as dialog, named(box("dialog").props("role=alertdialog"), title):
         heading(title, 2)
         ui.label(explained).classes("dialog-text")
         chosen = ui.radio(choices, value=next(iter(choices))).props("dense").classes("choices") if choices else None

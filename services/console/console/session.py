@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from nicegui import app, ui
+from nicegui import Client, app, ui
 from starlette.responses import RedirectResponse
 
 from console.api import Api, ApiError, Json
@@ -20,6 +20,8 @@ from console.streams import Streams
 Kind = Literal["customer", "manager"]
 HOME: dict[Kind, str] = {"customer": "/", "manager": "/office"}
 READ_ONLY = "SESSION_READ_ONLY"
+PAGE = 500
+"""Rows of a list that the api answers at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,25 @@ class Who:
     name: str
     role: str = ""
 
-    async def call(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """A call of the client REST. Raises ApiError."""
-        return await here().api.call(method, path, self.token, body, params)
+    async def call(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None, version: int | None = None
+    ) -> Any:
+        """A call of the client REST. `version`: of the record that is written over, as it was seen. Raises ApiError."""
+        return await here().api.call(method, path, self.token, body, params, version)
 
     async def search(self, path: str, query: Json) -> Json:
         """A list by the standard filter, as objects: `{"rows", "count"}`. Raises ApiError."""
         found: Json = await self.call("POST", f"{path}/search", query | ({} if path.endswith("masters") else {"format": "objects"}))
         return found
+
+    async def all(self, path: str, query: Json) -> list[Json]:
+        """The rows of a list on all of its pages. Raises ApiError."""
+        rows: list[Json] = []
+        while True:
+            found = await self.search(path, query | {"limit": PAGE, "offset": len(rows)})
+            rows += found["rows"]
+            if not found["rows"] or len(rows) >= found["count"]:
+                return rows
 
     async def text(self, path: str, params: Mapping[str, Any]) -> str:
         """An answer of the client REST as it is. Raises ApiError."""
@@ -89,11 +102,21 @@ def remember(who: Who) -> None:
     app.storage.user["session"] = {"token": who.token, "kind": who.kind, "name": who.name, "role": who.role}
 
 
-def forget() -> None:
-    """Logs out: nothing of the session is left."""
+def is_current() -> bool:
+    """Whether the page belongs to the session that the browser has now, and not to one from before."""
+    who = current()
+    return who is not None and who.token == app.storage.client.get("token")
+
+
+def forget(leads_to: str = "/login") -> None:
+    """Logs out: nothing of the session is left, and the browser's other pages are left, too."""
     dark = is_dark()
     app.storage.user.clear()
     app.storage.user["dark"] = dark
+    browser = app.storage.browser["id"]
+    for client in list(Client.instances.values()):
+        if "token" in client.storage and client is not ui.context.client and client.request.session.get("id") == browser:
+            client.open(leads_to)
 
 
 def is_dark() -> bool:
@@ -108,6 +131,7 @@ def admitted(kind: Kind) -> Who | RedirectResponse:
         request = ui.context.client.request
         asked = request.url.path if request else "/"
         return RedirectResponse("/login" if asked == "/" else f"/login?next={quote(asked)}")
+    app.storage.client["token"] = who.token
     return who if who.kind == kind else RedirectResponse(HOME[who.kind])
 
 

@@ -61,6 +61,8 @@ class Stream:
 
     def __init__(self, api: Api, token: str) -> None:
         self.state: State = "connecting"
+        self.begun = asyncio.Event()
+        """Set once it is known whether the api answers."""
         self.listeners: list[Listener] = []
         self._api = api
         self._token = token
@@ -84,13 +86,15 @@ class Stream:
         """Reads until the stream ends. Answers whether the session still holds."""
         headers = {"Authorization": self._token, "Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
         timeout = httpx.Timeout(10, read=SILENCE_S)
-        async with self._api.http.stream("GET", "/copytrade/events", headers=headers, timeout=timeout, params={"symbols": "*"}) as answer:
+        async with self._api.streams.stream(
+            "GET", "/copytrade/events", headers=headers, timeout=timeout, params={"symbols": "*"}
+        ) as answer:
             if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
                 return False
             answer.raise_for_status()
             async for told in events(answer.aiter_lines()):
                 self._last = told.number or self._last
-                if told.event == "ready":
+                if told.event in {"ready", "reset"}:
                     self._become("on")
                 if told.event == "end":
                     return bool(told.data.get("reason") != "INVALID_CUSTOMER_SESSION")
@@ -100,6 +104,7 @@ class Stream:
     def _become(self, state: State) -> None:
         if state != self.state:
             self.state = state
+            self.begun.set()
             self._tell("state", {"state": state})
 
     def _tell(self, event: str, data: Json) -> None:

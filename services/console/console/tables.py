@@ -7,6 +7,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from console.api import Json
+from console.parts import named
 
 
 class Column(NamedTuple):
@@ -102,7 +103,7 @@ def data_table(
     if acts:
         shown.append({"name": "acts", "label": "", "field": key, "align": "right"})
     table = ui.table(columns=shown, rows=rows, row_key=key, pagination=per_page or None)
-    table.classes("data full-width").props(f'flat aria-label="{label}"')
+    named(table.classes("data full-width").props("flat"), label)
     table.props[":grid"] = "Quasar.Screen.lt.md"
     for column in columns:
         if column.kind in {"toned", "chip", "mono"}:

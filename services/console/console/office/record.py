@@ -7,7 +7,7 @@ from nicegui import ui
 
 from console.api import Json
 from console.figures import when
-from console.parts import answer_of, box, heading
+from console.parts import answer_of, box, heading, named
 
 
 def shown(name: str, value: Any) -> str:
@@ -40,7 +40,7 @@ async def record(title: str, one: Json, long: tuple[str, ...] = ("inputs", "payl
         for name in long:
             if one.get(name):
                 heading(name.capitalize(), 3)
-                ui.label(pretty(str(one[name]))).classes("code").props(f'tabindex=0 role=region aria-label="{name}"')
+                named(ui.label(pretty(str(one[name]))).classes("code").props("tabindex=0 role=region"), name)
         with box("dialog-actions"):
             ui.button("Close", on_click=lambda: dialog.submit(None)).props("flat")
     await answer_of(dialog)

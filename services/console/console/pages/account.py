@@ -4,7 +4,7 @@ from nicegui import ui
 
 from console import words
 from console.api import Json
-from console.parts import answer_of, attempt, box, confirmed, heading
+from console.parts import answer_of, attempt, box, confirmed, heading, named
 from console.session import Who
 
 STOPPED = (
@@ -27,9 +27,9 @@ async def stop_opening(who: Who, login: int, stopped: bool) -> bool:
 
 
 async def account_settings(who: Who, follower: Json) -> bool:
-    """The dialog with a follower's own settings. Answers whether something changed."""
+    """The dialog with a follower's own settings. Answers whether to look at it again: something changed, here or elsewhere."""
     login = follower["login"]
-    with ui.dialog() as dialog, box("dialog").props(f'role=dialog aria-label="Settings of account {login}"'):
+    with ui.dialog() as dialog, named(box("dialog").props("role=dialog"), f"Settings of account {login}"):
         heading(f"Account {login}", 2)
         manual = ui.select(words.MANUAL, value=follower["manual_trading_mode"], label="Trading by hand").props(
             'aria-label="Trading by hand"'
@@ -40,5 +40,8 @@ async def account_settings(who: Who, follower: Json) -> bool:
             ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
             ui.button("Save", on_click=lambda: dialog.submit("save"))
     answer = await answer_of(dialog)
+    if answer != "save":
+        return False
     change = {"manual_trading_mode": manual.value, "max_master_count": int(most.value or 1), "enabled": int(enabled.value)}
-    return answer == "save" and await attempt(who.call("PUT", f"/copytrade/follower/{follower['id']}", change), "Saved") is not None
+    await attempt(who.call("PUT", f"/copytrade/follower/{follower['id']}", change, version=follower["version"]), "Saved")
+    return True

@@ -14,12 +14,13 @@ from console.live import Live
 from console.pages.account import account_settings, stop_opening
 from console.pages.links import COLUMNS, Grid, explain, link_row
 from console.pages.subscribe import subscribe
-from console.parts import Panel, attempt, box, card, chip, confirmed, empty, heading, settled, tile
+from console.parts import Panel, attempt, box, card, chip, confirmed, empty, heading, named, settled, tile
 from console.session import Who, admitted
 from console.tables import Column, data_table
 
 LINKS_KEPT = 200
-POSITIONS_KEPT = 500
+"""So many of the newest copies that have ended are listed, and all that have not."""
+ACTIVE = ("opening", "pending", "open", "closing")
 LINK_FILTERS = {"all": "All", "active": "Open", "skipped": "Skipped", "closed": "Closed"}
 POSITION_COLUMNS = (
     Column("symbol", "Symbol"),
@@ -57,7 +58,8 @@ class Copying:
         self.links_table: ui.table | None = None
 
     async def draw(self) -> None:
-        mine = await self._load()
+        async with self.live.loading():
+            mine = await self._load()
         if not self.followers:
             hint = "Choose a master in the marketplace; the account that you choose there follows from then on."
             with box("card"):
@@ -72,26 +74,28 @@ class Copying:
 
     async def _load(self) -> Json:
         who = self.who
-        newest = {"orderBy": [["id", "desc"]], "limit": LINKS_KEPT}
-        mine, accounts, positions, links, halts, grid = await asyncio.gather(
-            who.call("GET", "/copytrade/my"),
+        mine = await who.call("GET", "/copytrade/my")
+        logins = [one["login"] for one in mine["followers"]]
+        masters = sorted({one["master_login"] for one in mine["subscriptions"]})
+        own = ["follower_login", logins]
+        newest_first = [["id", "desc"]]
+        accounts, positions, newest, active, halts, grid, listed = await asyncio.gather(
             who.call("GET", "/customer/session/accounts"),
-            who.search("/copytrade/positions", {"limit": POSITIONS_KEPT}),
-            who.search("/copytrade/trade-links", newest),
+            who.all("/copytrade/positions", {"whereIn": [["login", logins]]}),
+            who.search("/copytrade/trade-links", {"whereIn": [own], "orderBy": newest_first, "limit": LINKS_KEPT}),
+            who.all("/copytrade/trade-links", {"whereIn": [own, ["phase", ACTIVE]], "orderBy": newest_first}),
             who.call("GET", "/copytrade/halts"),
             Grid.of(who),
+            who.all("/copytrade/masters", {"whereIn": [["login", masters]]}),
         )
         self.grid = grid
         self.followers = {one["login"]: one for one in mine["followers"]}
         self.subscriptions = {one["id"]: one["master_login"] for one in mine["subscriptions"]}
         self.accounts = {one["login"]: one for one in accounts["accounts"]}
-        self.positions = {one["order"]: one for one in positions["rows"] if one["login"] in self.followers}
-        self.links = {one["id"]: one for one in links["rows"] if one["follower_login"] in self.followers}
+        self.positions = {one["order"]: one for one in positions}
+        self.links = {one["id"]: one for one in (*newest["rows"], *active)}
         self.halted = {one["key"] for one in halts["rows"] if one["scope"] == "follower"}
-        masters = sorted({one["master_login"] for one in mine["subscriptions"]})
-        if masters:
-            listed = await who.search("/copytrade/masters", {"whereIn": [["login", masters]], "limit": 500})
-            self.names = {one["login"]: one["strategy_name"] for one in listed["rows"]}
+        self.names = {one["login"]: one["strategy_name"] for one in listed}
         found: Json = mine
         return found
 
@@ -117,7 +121,7 @@ class Copying:
                     stop = ui.button("Open again" if stopped else "Stop opening", on_click=lambda: self._stop(login, stopped))
                     stop.props(f"outline dense icon={'play_arrow' if stopped else 'front_hand'}")
                     settings = ui.button(icon="settings", on_click=lambda: self._settings(follower), color=None)
-                    settings.props(f'flat round dense aria-label="Settings of account {login}"').classes("quiet")
+                    named(settings, f"Settings of account {login}").props("flat round dense").classes("quiet")
             self._money(login, account)
             if not subscriptions:
                 ui.label("This account follows nobody at the moment.").classes("muted")
@@ -248,7 +252,7 @@ class Copying:
             self.links_table.rows = self._link_rows()
 
     def _link_rows(self) -> list[Json]:
-        wanted = {"active": {"open", "opening", "pending", "closing"}, "skipped": {"skipped", "rejected"}, "closed": {"closed", "detached"}}
+        wanted = {"active": ACTIVE, "skipped": {"skipped", "rejected"}, "closed": {"closed", "detached"}}
         rows = sorted(self.links.values(), key=lambda one: -one["id"])
         return [link_row(one, self.grid) for one in rows if self.shown == "all" or one["phase"] in wanted[self.shown]]
 
@@ -276,8 +280,9 @@ class Copying:
     def _on_link(self, data: Json) -> None:
         if data["follower_login"] in self.followers:
             self.links[data["id"]] = data
-            while len(self.links) > LINKS_KEPT:
-                self.links.pop(min(self.links))
+            ended = sorted(number for number, one in self.links.items() if one["phase"] not in ACTIVE)
+            for number in ended[:-LINKS_KEPT]:
+                del self.links[number]
 
     def _flush(self) -> None:
         for login, labels in self.tiles.items():

@@ -1,6 +1,7 @@
 """The login: customers by e-mail and password, managers by a session token; in a demo, its logins to click."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from console.frame import head, mark, theme_button
 from console.parts import box, chip, heading, in_words
 from console.session import HOME, current, enter_office, here, log_in
 
+PAGE = re.compile(r"/|(/[\w-]+)+", re.ASCII)
 CLAIM = "Choose a master, set your own rules, and your account trades with theirs: once, exactly, and explained."
 ISSUED = "Managers' sessions are issued beside the console: by your sign-on, or by the command “lockstep token manager NAME”."
 POINTS = (
@@ -62,7 +64,7 @@ def _story() -> None:
 
 def _safe(path: str) -> str:
     """Where to go after the login: a page of ours, or nowhere."""
-    return path if path.startswith("/") and not path.startswith("//") and "\\" not in path else ""
+    return path if PAGE.fullmatch(path) else ""
 
 
 def _forms(target: str) -> None:

@@ -10,7 +10,7 @@ from console import fees, words
 from console.api import Json
 from console.figures import initials, money, percent, short, spark, tone
 from console.frame import frame
-from console.parts import Panel, answer_of, box, empty, settled
+from console.parts import Panel, answer_of, box, empty, named, settled
 from console.session import Who, admitted
 
 PER_PAGE = 24
@@ -241,9 +241,8 @@ class Market:
             fields = {}
             with box("filters"):
                 for key, (_, _, label, unit) in FILTERS.items():
-                    fields[key] = ui.number(label, value=self.state["filters"].get(key), suffix=unit or None).props(
-                        f'clearable aria-label="{label}"'
-                    )
+                    field = ui.number(label, value=self.state["filters"].get(key), suffix=unit or None)
+                    fields[key] = named(field.props("clearable"), label)
             kinds = {None: "Any account", 0: "Admits real accounts", 1: "Admits demo accounts"}
             admits = ui.select(kinds, value=self.state["admits"], label="Followers").props('aria-label="Followers"')
             with box("dialog-actions"):

@@ -2,18 +2,20 @@
 
 import asyncio
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nicegui import ui
 from starlette.responses import RedirectResponse
 
 from console import charts, fees, words
 from console.api import ApiError, Json
-from console.figures import day, initials, lots, money, percent, plain, price, short, span, tone, when
+from console.figures import day, initials, money, percent, plain, short, span, tone, when
 from console.frame import frame
+from console.pages.links import Grid
 from console.pages.market import colour
 from console.pages.subscribe import subscribe
 from console.parts import Panel, box, card, chip, empty, facts, heading, settled, tile
-from console.session import Who, admitted
+from console.session import Who, admitted, here
 from console.tables import Column, data_table
 
 TRADES_SHOWN = 50
@@ -112,7 +114,7 @@ class Page:
     def _charts(self, stats: Json) -> None:
         count, currency = stats["period_days"], stats["currency"]
         last = stats["pnl_history"][-1]["time"]
-        names = charts.days(last, count)
+        names = charts.days(last, count, ZoneInfo(here().settings.broker_timezone))
         growth = charts.padded(stats["details"].get("growth_history") or [], count)
         with card("Equity, as growth in percent"):
             if any(value is not None for value in growth):
@@ -190,8 +192,8 @@ class Page:
             return
         query = {"login": self.login, "format": "objects", "orderBy": '[["close_time","desc"]]', "limit": TRADES_SHOWN}
         answer = await self.who.call("GET", "/copytrade/master/trades", params=query)
-        digits = await symbol_digits(self.who)
-        rows = [trade_row(row, currency, digits) for row in answer["rows"]]
+        grid = await Grid.of(self.who)
+        rows = [trade_row(row, currency, grid) for row in answer["rows"]]
         with box("card flush"):
             with box("card-head"):
                 heading("Trades", 2)
@@ -224,9 +226,8 @@ class Page:
                 empty("group", "Nobody follows yet")
 
 
-def trade_row(row: Json, currency: str, digits: dict[str, int]) -> Json:
+def trade_row(row: Json, currency: str, grid: Grid) -> Json:
     """A closing as the table shows it."""
-    places = digits.get(row["symbol"], 5)
     result = row["profit"] + row["commission"] + row["storage"]
     return {
         "key": row["deal"],
@@ -234,18 +235,13 @@ def trade_row(row: Json, currency: str, digits: dict[str, int]) -> Json:
         "symbol": row["symbol"],
         "side": row["side"],
         "side_tone": "info" if row["side"] == "buy" else "",
-        "lots": lots(row["volume"]),
-        "open_price": price(row["open_price"], places),
-        "close_price": price(row["close_price"], places),
+        "lots": grid.lots(row["symbol"], row["volume"]),
+        "open_price": grid.price(row["symbol"], row["open_price"]),
+        "close_price": grid.price(row["symbol"], row["close_price"]),
         "result": money(result, currency, signed=True),
         "result_tone": tone(result),
         "closed": when(row["close_time"]),
     }
-
-
-async def symbol_digits(who: Who) -> dict[str, int]:
-    """Places of the prices, by symbol."""
-    return {row["symbol"]: row["digits"] for row in (await who.call("GET", "/copytrade/symbols"))["rows"]}
 
 
 def _rounded(value: Any) -> str:

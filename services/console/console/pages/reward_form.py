@@ -8,7 +8,7 @@ from nicegui import ui
 from console import fees, forms, words
 from console.api import Json
 from console.figures import exact
-from console.parts import box, heading
+from console.parts import box, heading, named
 
 FIGURES = {"fee_amount": "Fixed amount", "fee_percent": "Percent a year"}
 AMOUNT = {0: "Fee for each period", 2: "Amount a lot", 4: "Fee for each period"}
@@ -106,7 +106,7 @@ class RewardForm:
         label = AMOUNT[number] if figure == "fee_amount" else SHARE[number]
         unit = self.filled["currency"] or self._currency() if figure == "fee_amount" else "%"
         field = ui.number(label, value=self.filled[figure], min=0, max=100 if figure == "fee_percent" else None, suffix=unit)
-        field.props(f'aria-label="{label}"').on_value_change(self._setter(figure))
+        named(field, label).on_value_change(self._setter(figure))
 
     def _figure_chosen(self, event: Any) -> None:
         self.filled |= {"figure": event.value, "fee_amount": None, "fee_percent": None}
@@ -126,7 +126,7 @@ class RewardForm:
                 self._select(name, labels[name], {key: text.capitalize() for key, text in choices[name].items()})
 
     def _select(self, name: str, label: str, choices: dict[Any, str]) -> None:
-        ui.select(choices, value=self.filled[name], label=label, on_change=self._setter(name)).props(f'aria-label="{label}"')
+        named(ui.select(choices, value=self.filled[name], label=label, on_change=self._setter(name)), label)
 
     def _setter(self, name: str) -> Callable[[Any], None]:
         def change(event: Any) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse
 
 from console import words
 from console.api import Json
-from console.figures import day, money, plain, when
+from console.figures import day, money, plain, short, when
 from console.frame import frame
 from console.live import Live
 from console.pages.statement import statement
@@ -49,18 +49,58 @@ def accrual_row(one: Json) -> Json:
     }
 
 
-def sums(rows: list[Json], states: set[int], amount: str, currency: str) -> dict[str, Decimal]:
-    """What accruals in these states come to, by currency."""
-    found: dict[str, Decimal] = {}
-    for one in rows:
-        if one["state"] in states:
-            found[one[currency]] = found.get(one[currency], Decimal(0)) + one[amount]
-    return found
-
-
 def said(amounts: dict[str, Decimal]) -> str:
     """Amounts of several currencies, which never add."""
     return " · ".join(money(value, currency) for currency, value in sorted(amounts.items())) or "none"
+
+
+class Side:
+    """All accruals of one side: of each what the sums need, and the newest ones whole."""
+
+    def __init__(self, whose: str, amount: str, settled: set[int], pending: set[int]) -> None:
+        self.whose = whose
+        self.states = {"settled": settled, "pending": pending, "failed": {FAILED}}
+        self.newest: dict[int, Json] = {}
+        self._amount = f"{amount}_amount"
+        self._currency = "currency" if amount == "fee" else f"{amount}_currency"
+        self._figures: dict[int, tuple[int, str, Decimal]] = {}
+
+    async def load(self, who: Who, own: list[int]) -> None:
+        """Raises ApiError."""
+        rows = await who.all("/copytrade/rewards", {"whereIn": [[self.whose, own]], "orderBy": [["created_time", "desc"]]})
+        self.newest, self._figures = {}, {}
+        for one in rows:
+            self._count(one)
+        self.newest = {one["id"]: one for one in rows[:KEPT]}
+
+    def put(self, one: Json) -> None:
+        """An accrual that is new, or stands otherwise now."""
+        self._count(one)
+        self.newest[one["id"]] = one
+        if len(self.newest) > KEPT:
+            del self.newest[min(self.newest.values(), key=_age)["id"]]
+
+    def _count(self, one: Json) -> None:
+        self._figures[one["id"]] = (one["state"], one[self._currency], one[self._amount])
+
+    def __len__(self) -> int:
+        return len(self._figures)
+
+    def rows(self) -> list[Json]:
+        """The newest ones."""
+        return sorted(self.newest.values(), key=_age, reverse=True)
+
+    def sums(self, name: str) -> dict[str, Decimal]:
+        """What all accruals in these states come to, by currency."""
+        found: dict[str, Decimal] = {}
+        for state, currency, amount in self._figures.values():
+            if state in self.states[name]:
+                found[currency] = found.get(currency, Decimal(0)) + amount
+        return found
+
+
+def _age(one: Json) -> tuple[int, int]:
+    return one["created_time"], one["id"]
 
 
 class Rewards:
@@ -69,24 +109,28 @@ class Rewards:
     def __init__(self, who: Who) -> None:
         self.who = who
         self.side = "paid"
-        self.accruals: dict[int, Json] = {}
+        self.sides = {
+            "paid": Side("follower_login", "fee", {CHARGED, PAID}, {PENDING}),
+            "earned": Side("master_login", "payout", {PAID}, {PENDING, CHARGED}),
+        }
         self.own: set[int] = set()
+        self.nothing = False
         self.table: ui.table | None = None
         self.tiles: dict[str, ui.label] = {}
         self.panel: Panel
+        self.live: Live
 
     async def draw(self) -> None:
-        newest: Json = {"orderBy": [["created_time", "desc"]], "limit": KEPT}
-        accounts, accruals, mine = await asyncio.gather(
-            self.who.call("GET", "/customer/session/accounts"),
-            self.who.search("/copytrade/rewards", newest),
-            self.who.call("GET", "/copytrade/my"),
-        )
-        self.own = {one["login"] for one in accounts["accounts"]}
-        self.accruals = {one["id"]: one for one in accruals["rows"]}
-        if mine["masters"] and not mine["followers"]:
+        self.nothing = False
+        async with self.live.loading():
+            accounts, mine = await asyncio.gather(self.who.call("GET", "/customer/session/accounts"), self.who.call("GET", "/copytrade/my"))
+            own = [one["login"] for one in accounts["accounts"]]
+            await asyncio.gather(*(side.load(self.who, own) for side in self.sides.values()))
+            self.own = set(own)
+        if self.table is None and mine["masters"] and not mine["followers"]:
             self.side = "earned"
-        if not self.accruals and not mine["subscriptions"]:
+        self.nothing = not mine["subscriptions"] and not any(self.sides.values())
+        if self.nothing:
             with box("card"):
                 empty("payments", "No rewards yet", "What you pay to masters, and what followers pay to you, is listed here to the cent.")
             return
@@ -102,37 +146,37 @@ class Rewards:
             with box("card-head"):
                 heading("Accruals", 2)
             nothing = ("payments", "Nothing on this side", "")
-            self.table = data_table(
-                COLUMNS, [], "id", "Accruals", per_page=20, nothing=nothing, on_open=lambda row: detail(self.accruals[row["id"]])
-            )
+            self.table = data_table(COLUMNS, [], "id", "Accruals", per_page=20, nothing=nothing, on_open=self._open)
         self.flush()
+
+    async def _open(self, row: Json) -> None:
+        one = self.sides[self.side].newest.get(row["id"])
+        if one is not None:
+            await detail(one)
 
     def _turn(self, side: str) -> None:
         self.side = side
         self.flush()
 
-    def rows(self) -> list[Json]:
-        whose = "follower_login" if self.side == "paid" else "master_login"
-        return [one for one in sorted(self.accruals.values(), key=lambda one: -one["created_time"]) if one[whose] in self.own]
-
     def flush(self) -> None:
         """Draws what is known now."""
         if self.table is None or self.table.is_deleted:
             return
-        rows = self.rows()
-        amount, currency = ("fee_amount", "currency") if self.side == "paid" else ("payout_amount", "payout_currency")
-        settled_ = {CHARGED, PAID} if self.side == "paid" else {PAID}
-        pending = {PENDING} if self.side == "paid" else {PENDING, CHARGED}
-        self.tiles["settled"].text = said(sums(rows, settled_, amount, currency))
-        self.tiles["pending"].text = said(sums(rows, pending, amount, currency))
-        self.tiles["failed"].text = said(sums(rows, {FAILED}, amount, currency))
-        self.tiles["count"].text = str(len(rows))
-        fresh = [accrual_row(one) for one in rows]
+        side = self.sides[self.side]
+        for name in side.states:
+            self.tiles[name].text = said(side.sums(name))
+        self.tiles["count"].text = short(len(side))
+        fresh = [accrual_row(one) for one in side.rows()]
         if fresh != self.table.rows:
             self.table.rows = fresh
 
     def hear(self, data: Json) -> None:
-        self.accruals[data["id"]] = data
+        """An accrual as it stands now; the page that had none has no place for it yet."""
+        for side in self.sides.values():
+            if data[side.whose] in self.own:
+                side.put(data)
+        if self.nothing:
+            self.live.load_anew()
 
     async def anew(self) -> None:
         await self.panel.load()
@@ -187,7 +231,8 @@ async def rewards() -> RedirectResponse | None:
         who, "Rewards", "/rewards", "What copying costs you and what it earns you: every charge with what it was reckoned from."
     ) as actions:
         with actions:
-            Live(who, page.flush, page.anew).on("accrual", page.hear)
+            page.live = Live(who, page.flush, page.anew)
+            page.live.on("accrual", page.hear)
         page.panel = Panel(page.draw, lines=6)
     await settled(page.panel)
     return None

@@ -46,6 +46,7 @@ class Statement:
         self.choices = {one["id"]: f"{one['id']}: {one['follower_login']} copies {one['master_login']}" for one in subscriptions}
         self.chosen = next(iter(self.choices), None)
         self.period = "all"
+        self.asked = 0
         self.shown: ui.element
 
     async def ask(self, form: str) -> str:
@@ -53,12 +54,16 @@ class Statement:
         return await self.who.text("/copytrade/rewards/statement", params)
 
     async def show(self) -> None:
-        """Draws the statement that is chosen."""
+        """Draws the statement that is chosen. An answer that comes after another was chosen is not shown."""
+        self.asked += 1
+        asked = self.asked
         error = ""
         try:
             document = json.loads(await self.ask("json"))
         except ApiError as failed:
             error = in_words(failed)
+        if asked != self.asked or self.shown.is_deleted:
+            return
         self.shown.clear()
         with self.shown:
             if error:

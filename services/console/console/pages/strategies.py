@@ -1,7 +1,5 @@
 """My strategies: what a customer trades for others, how it does, who follows, and how it is rewarded."""
 
-import asyncio
-
 from nicegui import ui
 from starlette.responses import RedirectResponse
 
@@ -36,10 +34,9 @@ class Strategies:
         self.panel: Panel
 
     async def draw(self) -> None:
-        mine, listed = await asyncio.gather(
-            self.who.call("GET", "/copytrade/my"), self.who.search("/copytrade/masters", {"limit": 500, "stats_period": "30D"})
-        )
-        figures = {one["login"]: one for one in listed["rows"] if one["own"]}
+        mine = await self.who.call("GET", "/copytrade/my")
+        own = {"whereIn": [["login", [one["login"] for one in mine["masters"]]]], "stats_period": "30D"}
+        figures = {one["login"]: one for one in await self.who.all("/copytrade/masters", own)}
         if not mine["masters"]:
             hint = "Open one of your real accounts to followers: you trade as always, they copy, and you are rewarded by your terms."
             with box("card"):
@@ -89,9 +86,8 @@ class Strategies:
                 ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
                 ui.button("Save", on_click=lambda: dialog.submit("save"))
         if await answer_of(dialog) == "save":
-            change = self.who.call("PUT", f"/copytrade/master/{master['id']}", form.body())
-            if await attempt(change, "Saved") is not None:
-                await self.panel.load()
+            await attempt(self.who.call("PUT", f"/copytrade/master/{master['id']}", form.body(), version=master["version"]), "Saved")
+            await self.panel.load()
 
     async def _reward(self, master: Json) -> None:
         accounts = await attempt(own_accounts(self.who))
@@ -116,9 +112,9 @@ class Strategies:
                 ui.button("Save", on_click=save)
         body = await answer_of(dialog)
         if body is not None:
-            change = self.who.call("PUT", f"/copytrade/master/{master['id']}", {"reward_policy": body})
-            if await attempt(change, "The new reward holds from now on") is not None:
-                await self.panel.load()
+            change = self.who.call("PUT", f"/copytrade/master/{master['id']}", {"reward_policy": body}, version=master["version"])
+            await attempt(change, "The new reward holds from now on")
+            await self.panel.load()
 
     async def _delete(self, master: Json) -> None:
         explained = "Its followers copy nothing from then on, and the strategy is gone. What becomes of the copies that are open?"

@@ -7,14 +7,16 @@ from nicegui import ui
 
 from console import forms, words
 from console.api import ApiError, Json
-from console.figures import lots, money, tone
+from console.figures import money, tone
 from console.forms import FLAGS, LIMITS, STOPS, VOLUME_FIELDS, FormError
-from console.parts import answer_of, attempt, box, complain, confirmed, empty, heading, in_words
+from console.pages.links import Grid
+from console.parts import answer_of, attempt, box, complain, confirmed, empty, heading, in_words, named
 from console.session import Who
 
 DEMO_ONLY, REAL_ONLY = 1, 0
 PREVIEW_WAIT_S = 0.4
 PREVIEW_ROWS = 6
+BY_OPENAPI = "Its volume is set by the follow settings of the OpenAPI, and stays as it is."
 VOLUME_LABELS = {
     "fixed_volume": ("Each copy", "lots", 0.01),
     "risk_multiplier": ("Times the master's volume", "×", 0.1),
@@ -34,9 +36,13 @@ class Subscribe:
         self.login: int | None = existing["follower_login"] if existing else None
         self.accounts: dict[int, str] = {}
         self.symbols: list[str] = []
+        self.grid: Grid
         self.preview: ui.element
         self.wrong: ui.label
         self.waiting: ui.timer | None = None
+        self.asked = 0
+        self.overtaken = False
+        """The subscription was changed elsewhere meanwhile."""
 
     async def load(self) -> None:
         """What can be chosen from. Raises ApiError."""
@@ -48,7 +54,9 @@ class Subscribe:
                 self.accounts[one["login"]] = f"{one['login']} · {one['mode'].lower()} · {money(one['equity'], one['currency'])}"
         if self.login is None:
             self.login = next(iter(self.accounts), None)
-        self.symbols = [row["symbol"] for row in (await self.who.call("GET", "/copytrade/symbols"))["rows"]]
+        symbols = (await self.who.call("GET", "/copytrade/symbols"))["rows"]
+        self.symbols = [row["symbol"] for row in symbols]
+        self.grid = Grid(symbols)
 
     def draw(self, dialog: ui.dialog) -> None:
         name = self.master["strategy_name"]
@@ -88,6 +96,9 @@ class Subscribe:
         with box("section"):
             heading("How much", 3)
             modes = words.VOLUME_MODE
+            if self.filled["volume_mode"] not in modes:
+                ui.label(BY_OPENAPI).classes("muted")
+                return
             ui.select(modes, value=self.filled["volume_mode"], label="Volume", on_change=lambda e: self._mode(e.value)).props(
                 'aria-label="Volume"'
             )
@@ -113,7 +124,8 @@ class Subscribe:
                 words.SYMBOLS_MODE, value=self.filled["symbols_mode"], label="Symbols", on_change=lambda e: self._symbols_mode(e.value)
             )
             modes.props('aria-label="Symbols"')
-            self.listed = ui.select(self.symbols, value=self.filled["symbols"], label="Which", multiple=True).props(
+            known = list(dict.fromkeys([*self.symbols, *self.filled["symbols"]]))
+            self.listed = ui.select(known, value=self.filled["symbols"], label="Which", multiple=True).props(
                 'use-chips aria-label="Which symbols"'
             )
             self.listed.on_value_change(lambda e: self._set("symbols", e.value))
@@ -148,7 +160,7 @@ class Subscribe:
 
     def _number(self, name: str, label: str, unit: str, step: float) -> None:
         field = ui.number(label, value=self.filled[name], min=0, step=step, suffix=unit or None, on_change=self._setter(name))
-        field.props(f'aria-label="{label}"')
+        named(field, label)
 
     def _setter(self, name: str) -> Callable[[Any], None]:
         return lambda event: self._set(name, event.value)
@@ -161,14 +173,19 @@ class Subscribe:
         self.later()
 
     def later(self) -> None:
-        """The preview follows when the person has stopped typing for a moment."""
+        """The preview follows when the person has stopped typing for a moment. It knows the volume modes of the form alone."""
+        if self.filled["volume_mode"] not in words.VOLUME_MODE:
+            self.preview.visible = False
+            return
+        self.asked += 1
         if self.waiting is not None:
             self.waiting.cancel()
         with self.preview:
             self.waiting = ui.timer(PREVIEW_WAIT_S, self.show_preview, once=True)
 
     async def show_preview(self) -> None:
-        """What the master's last trades would have brought and cost."""
+        """What the master's last trades would have brought and cost. An answer that comes after something else was asked is not shown."""
+        asked = self.asked
         found: Json = {}
         said = ""
         try:
@@ -178,7 +195,7 @@ class Subscribe:
             said = str(error)
         except ApiError as error:
             said = in_words(error)
-        if self.preview.is_deleted:
+        if asked != self.asked or self.preview.is_deleted:
             return
         self.preview.clear()
         with self.preview:
@@ -188,7 +205,7 @@ class Subscribe:
             elif not found["trades"]:
                 ui.label("This master has closed no trade yet.").classes("muted")
             else:
-                show_sums(found)
+                show_sums(found, self.grid)
 
     async def _save(self, dialog: ui.dialog) -> None:
         self.wrong.text = ""
@@ -204,12 +221,13 @@ class Subscribe:
                 await self._save(dialog)
                 return
             self.wrong.text = in_words(error)
+            self.overtaken = self.overtaken or error.code == "PRECONDITION_FAILED"
             return
         dialog.submit("saved")
 
     async def _written(self, body: Json) -> None:
         if self.existing is not None:
-            await self.who.call("PUT", f"/copytrade/subscription/{self.existing['id']}", body)
+            await self.who.call("PUT", f"/copytrade/subscription/{self.existing['id']}", body, version=self.existing["version"])
             return
         mine = await self.who.call("GET", "/copytrade/my")
         if not any(one["login"] == self.login for one in mine["followers"]):
@@ -230,7 +248,7 @@ class Subscribe:
         return await attempt(change) is not None
 
 
-def show_sums(found: Json) -> None:
+def show_sums(found: Json, grid: Grid) -> None:
     """The sums of a preview, and its newest trades."""
     currency = found["currency"]
     ui.label(f"The last {found['trades']} closings with these settings: {found['copied']} copied, {found['skipped']} skipped.").classes(
@@ -252,7 +270,7 @@ def show_sums(found: Json) -> None:
                     with ui.element("th").classes(right):
                         ui.label(name)
             for row in rows:
-                _trade(row, currency)
+                _trade(row, currency, grid)
     ui.label("An estimate at today's equities and rates; the past says nothing certain about what comes.").classes("muted small")
 
 
@@ -262,13 +280,17 @@ def _sum(label: str, value: Any, currency: str) -> None:
         ui.label(money(value, currency, signed=True)).classes(f"num {tone(value)}")
 
 
-def _trade(row: Json, currency: str) -> None:
+def _trade(row: Json, currency: str, grid: Grid) -> None:
     skipped = not row["volume"]
     cells: list[tuple[str, str]] = [(f"{row['symbol']} {row['side']}", "")]
     if skipped:
         cells += [("–", "r"), ("–", "r"), ("skipped", "r muted")]
     else:
-        cells += [(lots(row["volume"]), "r"), (money(row["fee"], ""), "r"), (money(row["net"], "", signed=True), f"r {tone(row['net'])}")]
+        cells += [
+            (grid.lots(row["symbol"], row["volume"]), "r"),
+            (money(row["fee"], ""), "r"),
+            (money(row["net"], "", signed=True), f"r {tone(row['net'])}"),
+        ]
     with ui.element("tr") as line:
         if skipped:
             line.props["title"] = words.reason(row["reason"])
@@ -289,6 +311,8 @@ async def subscribe(who: Who, master: Json, existing: Json | None = None, done: 
         state.draw(dialog)
     answer = await answer_of(dialog)
     if answer != "saved":
+        if state.overtaken and done is not None:
+            await done()
         return
     ui.notify("Saved" if existing else f"You copy {master['strategy_name']} now", type="positive")
     if done is not None:
