@@ -1,6 +1,8 @@
 """What a master's page shows, and to whom."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from api import flow
@@ -9,7 +11,7 @@ from shared.contracts.trades import ClosedRow, PositionsClosed
 
 from tests.api.routes import MNG
 from tests.api.told import stats
-from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER_LOGIN, SUBSCRIPTION, World
+from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER_LOGIN, SUBSCRIPTION, World, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -72,3 +74,15 @@ async def test_a_masters_page(world: World) -> None:
         assert (answer.status_code, answer.json()["error"]) == (403, "PERMISSION_DENIED")
         await world.good(ALICE, "GET", f"/copytrade/master/{page}?login={MASTER_LOGIN}")
     assert (await world.call(EVE, "GET", "/copytrade/master/stats?login=5")).json()["error"] == "MASTER_NOT_FOUND"
+
+
+async def test_the_curve_s_days_are_the_broker_s(tmp_path: Path) -> None:
+    """NOW is 13:20 UTC on the 7th of May, in Auckland (UTC+12, until the 5th of April UTC+13) 01:20 on the 8th: the last day began at 12:00
+    UTC on the 7th, the first of 90 at 11:00 UTC on the 7th of February, as its 8th began there."""
+    async with open_world(tmp_path, broker_timezone="Pacific/Auckland") as world:
+        await world.pair()
+        await world.told(flow.on_stats, StatsChanged.of([stats("90D", 90)]))
+        seen = await world.good(EVE, "GET", f"/copytrade/master/stats?login={MASTER_LOGIN}&period=90D")
+    times = [point["time"] for point in seen["pnl_history"]]
+    told = [datetime.fromtimestamp(time, UTC).isoformat()[:16] for time in (times[0], times[-1])]
+    assert (len(times), told) == (90, ["2026-02-07T11:00", "2026-05-07T12:00"])

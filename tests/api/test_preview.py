@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api import flow
-from shared.contracts.trades import ClosedRow, PositionsClosed, SymbolRow, SymbolsChanged
+from shared.contracts.trades import ClosedRow, PositionsClosed, PositionsReduced, SymbolRow, SymbolsChanged
 
 from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER, MASTER_LOGIN, NOW_MS, World, open_world
 
@@ -48,6 +48,18 @@ async def test_a_profit_share_is_taken_of_each_profit_alone(tmp_path: Path) -> N
     assert [row["net"] for row in found["rows"]] == [19.72, -203.5, 397.2]
     assert (found["profit"], found["costs"], found["fee"], found["net"]) == (325, -7.35, 104.23, 213.42)
     assert (found["currency"], found["trades"], found["copied"], found["skipped"]) == ("USD", 3, 3, 0)
+
+
+async def test_a_profit_share_is_taken_of_a_position_s_closings_together(tmp_path: Path) -> None:
+    """A fifth of +100 and -150 on one position, closed in halves, is nothing; of +300 and -100 on another it is 40, with the newer."""
+    async with open_world(tmp_path) as world:
+        await staged(world, reward_type=3, fee_percent=20)
+        slices = [(11, 5, "100"), (12, 5, "-150"), (13, 6, "300"), (14, 6, "-100")]
+        rows = [closing(deal, profit, "0")._replace(order=order, closed=50) for deal, order, profit in slices]
+        await world.told(flow.on_trades, PositionsReduced.of(rows))
+        found = await preview(world, risk_multiplier=1)
+    assert [(row["deal"], row["fee"]) for row in found["rows"]] == [(14, 40), (13, 0), (12, 0), (11, 0), (3, 9.86), (2, 0), (1, 198.6)]
+    assert found["fee"] == 248.46
 
 
 async def test_what_would_be_skipped_says_why_and_costs_nothing(tmp_path: Path) -> None:

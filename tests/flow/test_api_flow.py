@@ -15,8 +15,10 @@ from shared.contracts import config
 from shared.contracts.config import ConfigEvent
 from shared.contracts.event import ROWS_PER_ENTRY, Event, Lost
 from shared.contracts.rewards import StandingRow, StandingsChanged
+from shared.contracts.stats import StatsChanged
 from shared.contracts.trades import (
     AccountPositions,
+    AccountsOpened,
     ChangedRow,
     ClosedRow,
     HeldRow,
@@ -31,7 +33,8 @@ from shared.store import migrate, outbox
 from shared.store.outbox import log_metadata
 from shared.store.work import Store, Work
 
-from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, World, open_world
+from tests.api.told import refused, stats
+from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, World, account, open_world
 from tests.loopback import Loopback
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +87,28 @@ async def test_accounts_are_as_last_told(tmp_path: Path) -> None:
         assert [(row["login"], row["equity"], row["positions"], row["group"]) for row in shown] == [(BOB_LOGIN, 9876.54321, 2, "real-usd")]
 
 
+async def test_what_no_column_holds_is_kept_as_the_most_that_one_does(tmp_path: Path) -> None:
+    """A column of 1e-8 ends at 92 billion: an equity of 93 billion, a stop at 10^30 and a `roi_simple` of 10^12 (a master that began with
+    dust) are 90 billion, and what is told beside them is kept. What a customer asks for is refused."""
+    most, huge = 9 * 10**18, Decimal(93) * 10**9
+    async with open_world(tmp_path) as world:
+        await world.pair()
+        rows = [account(login, BOB)._replace(equity=equity, free_margin=-equity) for login, equity in ((41, huge), (42, Decimal(7)))]
+        await world.told(flow.on_trades, AccountsOpened.of(rows, time=world.now))
+        known = await world.rows("account WHERE login IN (41, 42) ORDER BY login")
+        assert [(row["equity"], row["free_margin"]) for row in known] == [(most, -most), (7 * 10**8, -7 * 10**8)]
+        moved = ChangedRow(1, BOB_LOGIN, "GBPUSD", Decimal(10) ** 30, ZERO, 2, "x")
+        await world.told(flow.on_trades, PositionsOpened.of([opened(1)]), PositionsChanged.of([moved]))
+        assert await positions(world) == [(1, 40, 40, most)]
+        told = stats("30D", 30, roi_simple=Decimal(10) ** 12, pnl=-huge, details='{"followers_roi": 1e12, "followers": 3}')
+        await world.told(flow.on_stats, StatsChanged.of([told, stats("7D", 7)]))
+        shown = await world.good(BOB, "GET", f"/copytrade/master/stats?login={MASTER_LOGIN}&period=30D")
+        found = [shown[name] for name in ("roi", "roi_simple", "pnl", "followers_roi", "followers")]
+        assert found == [8.42, most // 10**8, -most // 10**8, most // 10**8, 3]
+        dear = MASTER | {"login": BOB_LOGIN, "reward_policy": {"reward_type": 0, "billing_period": "monthly", "fee_amount": 93 * 10**9}}
+        await refused(world, 400, "INVALID_REWARD_POLICY", BOB, "POST", "/copytrade/master", dear)
+
+
 async def test_a_past_due_subscription_shows_it(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.pair()
@@ -105,13 +130,15 @@ async def test_a_snapshot_rebuilds_a_reader(tmp_path: Path) -> None:
         everything = await read_all(world.store, tmp_path / "from_the_start")
         async with world.store.work(lost=(config.TOPIC, Lost(1, 2))) as work:
             await flow.snapshot(work)
-        *held, halts = (await read_all(world.store, tmp_path / "both"))[len(everything) :][:3]
+        *held, halts = (await read_all(world.store, tmp_path / "both"))[len(everything) :][:5]
         assert [(event.noun, event.first, event.last, event.ids) for event in held] == [
             ("subscription", 1, 1, (1,)),
             ("reward_policy", 1, 1, (1,)),
+            ("master", 1, 1, (1,)),
+            ("follower", 1, 1, (1,)),
         ]
         assert halts.halts == (("master", str(MASTER_LOGIN)),)
-        again = (await read_all(world.store, tmp_path / "after"))[len(everything) + 3 :]
+        again = (await read_all(world.store, tmp_path / "after"))[len(everything) + 5 :]
 
         def states(events: list[Any]) -> dict[Any, Any]:
             found = {}
@@ -147,7 +174,8 @@ async def test_what_a_restored_store_has_is_the_newest(tmp_path: Path, new_store
         told = await world.config_events()
         held = [(event["first"], event["last"], event["ids"]) for event in told if event["type"] == "records.held"]
         highest = mine["id"] + 20 * ROWS_PER_ENTRY
-        assert held == [(1, 2, [2]), (3, highest, []), (1, 1, [1]), (2, 1 + 20 * ROWS_PER_ENTRY, [])]
+        rest = [(1, 1, [1]), (2, 1 + 20 * ROWS_PER_ENTRY, [])]
+        assert held == [(1, 2, [2]), (3, highest, []), *rest, *rest, *rest]
         again = [event[noun] for noun in ("master", "follower", "subscription", "policy") for event in told[-6:] if noun in event]
         states = [state for state in again if state["version"] > 1]
         assert [(state["version"], state["updated_ms"]) for state in states] == [(21, world.now)] * 4
@@ -167,7 +195,7 @@ async def test_an_empty_store_in_place_of_one_that_is_lost_gives_no_id_out_again
             await outbox.raise_counter(work.session, config.TOPIC, 20)
             await flow.snapshot(work)
         held = [(event["noun"], event["first"], event["last"]) for event in await world.config_events() if event["type"] == "records.held"]
-        assert held == [(noun, 1, 20 * ROWS_PER_ENTRY) for noun in ("subscription", "reward_policy")]
+        assert held == [(noun, 1, 20 * ROWS_PER_ENTRY) for noun in ("subscription", "reward_policy", "master", "follower")]
         master, _ = await world.pair()
         assert master["id"] == 20 * ROWS_PER_ENTRY + 1
 

@@ -229,6 +229,20 @@ async def test_what_a_restored_store_has_still_is_billed_again_from_then_on(worl
     assert fees(world) == [dec("10.00"), dec("11.00")]
 
 
+async def test_a_provider_who_ended_without_a_word_is_paid_nothing_until_a_restored_store_tells_of_it(world: World) -> None:
+    """Made as 9 after the backup, which has the login as 3: ended on the 11th, there again on the 21st: 10 and 11 of January's 31 days."""
+    await world.config(MasterSaved(master=Master(id=9, login=MASTER, customer_id=1)))
+    await world.policy(reward_type=4, billing_period="monthly", fee_amount=dec("31"))
+    await world.subscribe(7, created_ms=at("2024-01-01"))
+    await world.config(RecordsHeld(noun="master", first=1, last=20, ids=(3,), time=at("2024-01-11")))
+    await until(world, "2024-01-20")
+    world.now = at("2024-01-21")
+    back = Master(id=3, login=MASTER, customer_id=1, version=40, updated_ms=world.now)
+    await world.config(MasterSaved(master=back))
+    await until(world, "2024-02-01")
+    assert fees(world) == [dec("10.00"), dec("11.00")]
+
+
 @pytest.mark.parametrize("heard", [True, False])
 @pytest.mark.parametrize("what", ["subscription", "master", "policy"])
 async def test_what_is_told_late_bills_nothing_after_the_end(world: World, what: str, heard: bool) -> None:

@@ -106,6 +106,34 @@ async def test_followers_and_assets_under_copy(world: World) -> None:
     assert (details["followers"], details["assets_under_copy"]) == (3, Decimal(1150))
 
 
+async def test_a_trade_that_comes_before_the_timer_leaves_the_audience_to_it(world: World) -> None:
+    """A third follower with 500, and a closing in the same second: the closing is told at once, the 2500 of three by the timer. Next day
+    follower 11 has 1600, and the master closes a trade before the timer comes: 3100."""
+    await world.turn()
+    await world.opened(14, "500", customer=5)
+    await world.config(SubscriptionSaved(subscription=subscription(10, 14)))
+    await world.closed(MASTER, "10")
+    assert (await world.details(MASTER))["followers"] == 2
+    assert await world.turn() == 1
+    details = await world.details(MASTER)
+    assert (details["followers"], details["assets_under_copy"]) == (3, Decimal(2500))
+    world.now += DAY
+    await world.trades(AccountsChanged.of([account(11, "1600", customer=2)]))
+    await world.closed(MASTER, "10")
+    assert await world.turn() == 1
+    assert (await world.details(MASTER))["assets_under_copy"] == Decimal(3100)
+
+
+async def test_assets_beyond_what_a_column_holds_stop_nothing(world: World) -> None:
+    """Three followers with 40 billion each: 120 billion, of which 46 (2**62 of 1e-8) are kept; the master is told."""
+    for number in range(3):
+        await world.opened(20 + number, "40000000000", customer=20 + number)
+        await world.config(SubscriptionSaved(subscription=subscription(20 + number, 20 + number)))
+    assert await world.turn() == 1
+    details = await world.details(MASTER)
+    assert (details["followers"], details["assets_under_copy"]) == (5, Decimal("46116860184.27"))
+
+
 async def test_a_subscription_that_ended_without_a_word_ends_when_it_is_told_which_there_are(world: World) -> None:
     await world.turn()
     before = (await world.details(MASTER))["followers"]
@@ -154,6 +182,19 @@ async def test_copy_success_counts_each_copy_once(world: World) -> None:
     assert (details["copies"], details["copy_success"]) == (3, Decimal("33.3333"))
 
 
+async def test_a_pending_copy_that_was_withdrawn_was_never_opened(world: World) -> None:
+    """Three copies rest at the venue, each with its order: one is withdrawn with the master's (not due), one did not fill with the master's
+    (missed), one is filled just before its withdrawal (copied): 1 of 2."""
+    at = world.now
+    for order, reason in ((1001, "MASTER_CANCELLED"), (1002, "NOT_FILLED"), (1003, "NOT_FILLED")):
+        await links(world, link(7, LinkState.ACTIVE, "pending", order=order + 5000, created_ms=at), order=order)
+        await links(world, link(7, LinkState.CANCELLED, "cancelled", reason, order=order + 5000, created_ms=at), order=order)
+    await links(world, link(7, LinkState.ACTIVE, "open", order=6003, created_ms=at), order=1003)
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["copies"], details["copy_success"]) == (2, 50)
+
+
 async def test_latency_and_slippage_of_fills(world: World) -> None:
     """Master buys at 1.20000; copies 40 ms later at 1.20012 (12 points, 1 bp worse) and 1234 ms later at 1.19988 (12 better).
 
@@ -192,6 +233,26 @@ async def test_positions_copied_long_after_their_opening_have_no_latency(world: 
     assert (details["copy_latency_median"], details["slippage_points"]) == (None, None)
 
 
+@pytest.mark.parametrize("link_first", [True, False])
+@pytest.mark.parametrize("reason", ["PAUSED", "MARGIN"])
+async def test_a_skipped_position_copied_when_it_is_asked_for_has_no_latency(world: World, link_first: bool, reason: str) -> None:
+    """Skipped at first (a pause was not due, a lack of margin missed), copied an hour later when existing positions are asked for, at 1.3
+    for the master's 1.2: copied, 1 of 1, and neither an hour of latency nor 10,000 points, whichever of link and fill comes first."""
+    at = world.now
+    await world.trades(PositionsOpened.of([opened(ORDER, MASTER, "1.2", at)]))
+    await links(world, link(7, LinkState.CANCELLED, "skipped", reason, created_ms=at))
+    world.now += HOUR
+    fill = PositionsOpened.of([opened(51, 11, "1.3", world.now, "c-7-1001-open-0")])
+    if not link_first:
+        await world.trades(fill)
+    await links(world, link(7, LinkState.ACTIVE, "opening", created_ms=at), link(7, LinkState.ACTIVE, "open", order=51, created_ms=at))
+    await world.trades(fill)
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["copies"], details["copy_success"]) == (1, 100)
+    assert (details["copy_latency_median"], details["slippage_points"]) == (None, None)
+
+
 async def test_what_followers_made_before_and_after_rewards(world: World) -> None:
     """Follower 11 makes 50 of its 1000: 5 %; follower 12 loses 10 of the 1000 that it allocated: -1 %; the average made 2 %.
 
@@ -227,6 +288,27 @@ async def test_what_followers_made_before_and_after_rewards(world: World) -> Non
     assert details["tracking_error"] is None
 
 
+async def test_followers_who_have_left_share_in_what_their_copies_still_make(world: World) -> None:
+    """Ten followers of 1000 allocated each; nine leave and keep their copies. All ten close with +50, follower 11 a second copy with +20
+    and a reward of 10 beside it: 520 of 10,000, 5.2 %, after the reward 5.1 %; not 52 % of the one who is left."""
+    for number in range(20, 28):
+        await world.opened(number, "1000", customer=number)
+        await world.config(SubscriptionSaved(subscription=subscription(number, number)))
+    await world.config(*(SubscriptionDeleted(subscription=subscription(number, number)) for number in range(20, 28)))
+    await world.config(SubscriptionDeleted(subscription=subscription(8, 12, allocation_percent=Decimal(50))))
+    await world.turn()
+    assert (await world.details(MASTER))["followers"] == 1
+    for order, (number, follower) in enumerate([(7, 11), (8, 12), *((one, one) for one in range(20, 28))], 901):
+        row = closing(follower, order, order, "50", closed_ms=world.now, position_client_id=f"c-{number}-1001-open-0")
+        await world.trades(PositionsClosed.of([row]))
+    row = closing(11, 999, 999, "20", closed_ms=world.now, position_client_id="c-7-1002-open-0")
+    await world.trades(PositionsClosed.of([row]))
+    await accrual(world, 1, "10", AccrualState.CHARGED)
+    await world.turn()
+    details = await world.details(MASTER, "7D")
+    assert (details["followers_roi_gross"], details["followers_roi"]) == (Decimal("5.2000"), Decimal("5.1000"))
+
+
 async def test_money_paid_in_during_the_day_is_part_of_what_was_allocated(world: World) -> None:
     """1000 and 1000 more paid in: 50 made of 2000 is 2.5 %, the average of two followers 1.25 %."""
     await world.turn()
@@ -235,6 +317,16 @@ async def test_money_paid_in_during_the_day_is_part_of_what_was_allocated(world:
     await world.trades(PositionsClosed.of([row]))
     await world.turn()
     assert (await world.details(MASTER, "7D"))["followers_roi"] == Decimal("1.2500")
+
+
+async def test_money_withdrawn_during_the_day_was_allocated_all_the_same(world: World) -> None:
+    """1000 when the day began, 999.99 taken out: 50 made is 5 % of the 1000, not 500,000 % of the cent; the average of two 2.5 %."""
+    await world.turn()
+    await world.paid(11, "-999.99", 1)
+    row = closing(11, 900, 51, "50", closed_ms=world.now, position_client_id="c-7-1001-open-0")
+    await world.trades(PositionsClosed.of([row]))
+    await world.turn()
+    assert (await world.details(MASTER, "7D"))["followers_roi"] == Decimal("2.5000")
 
 
 async def test_the_least_capital_that_can_copy_every_trade(world: World) -> None:
@@ -269,7 +361,12 @@ async def test_a_fan_out_is_told_once_by_the_timer(world: World) -> None:
 
 @pytest.mark.postgres
 async def test_the_same_on_postgres(postgres: Callable[[str], str], tmp_path: Path) -> None:
-    for case in (test_what_followers_made_before_and_after_rewards, test_followers_and_assets_under_copy):
+    for case in (
+        test_what_followers_made_before_and_after_rewards,
+        test_followers_and_assets_under_copy,
+        test_followers_who_have_left_share_in_what_their_copies_still_make,
+        test_assets_beyond_what_a_column_holds_stop_nothing,
+    ):
         async with open_world(tmp_path, postgres("stats")) as world:
             await prepare(world)
             await case(world)
@@ -302,16 +399,25 @@ async def test_recompute_of_copying_changes_nothing(new_store_url: Callable[[str
         await links(world, link(8, LinkState.CANCELLED, "skipped", "PAUSED", created_ms=world.now), order=2002)
         await world.turn()
         before = [(await world.stats(MASTER, period))._replace(updated_ms=0) for period in ("7D", "30D", "90D", "365D")]
-        details = await world.details(MASTER, "7D")
+        details, kept = await world.details(MASTER, "7D"), await days(world)
         assert (details["copies"], details["copy_success"], details["slippage_points"]) == (4, 75, 1)  # (12 - 12 + 3) / 3
         assert details["followers_roi_gross"] > details["followers_roi"] > 0
         async with world.store.work() as work:  # what nobody could have counted, to see that it is counted anew
             await work.session.execute(
-                text("UPDATE copy_day SET copied = 5, missed = 9, fills = 7, points = 1, bps = 2, made = 3, paid = 4")
+                text("UPDATE copy_day SET copied = 5, missed = 9, fills = 7, points = 1, bps = 2, made = 3, paid = 4, participants = 8")
             )
+            await work.session.execute(text("UPDATE participant SET subscription = subscription + 50"))
             await work.session.execute(text("UPDATE copy_latency SET fills = 99"))
             await work.session.execute(text("UPDATE subscription SET profit = -5"))
             await recompute(work, None, world.flow.calendar, world.flow.rules)
+        assert await days(world) == kept
         world.now += 1
         assert await world.turn() == 1
         assert [(await world.stats(MASTER, period))._replace(updated_ms=0) for period in ("7D", "30D", "90D", "365D")] == before
+
+
+async def days(world: World) -> list[tuple[object, ...]]:
+    """The master's days of being copied, and who took part in them."""
+    async with world.store.read() as session:
+        tables = ("copy_day ORDER BY login, day", "participant ORDER BY login, day, subscription")
+        return [tuple(row) for table in tables for row in await session.execute(text(f"SELECT * FROM {table}"))]

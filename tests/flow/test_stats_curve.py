@@ -10,6 +10,8 @@ import pytest
 from shared.contracts.event import Lost
 from shared.contracts.stats import PERIOD_DAYS
 from shared.contracts.trades import BalanceRow, BalancesChanged
+from sqlalchemy import text
+from stats.recompute import recompute
 
 from tests.flow.stats_world import DAY, HOUR, MONDAY, World, open_world
 
@@ -101,6 +103,40 @@ async def test_no_laundering_of_a_ruin(world: World) -> None:
     assert ((await world.stats(1, "30D")).roi, (await world.details(1, "7D"))["epochs"]) == (Decimal(-100), 2)
 
 
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_deposit_on_the_day_of_a_ruin_launders_no_daily_return(world: World, before: bool) -> None:
+    """1000, 24 days of +1 % of it (simple), and on the 13th all is lost and 1000 paid in: that day is -100 %, and Sharpe is the textbook's.
+
+    With `before` the epoch had ended the day before, and another begins and ends on the 13th: the same return, and a day that is none.
+    """
+    await world.opened(1, "1000")
+    await world.master(1)
+    equity, returns = 1000.0, []
+    for day in range(24):
+        world.now = MONDAY + day * DAY + HOUR
+        if before and day == 11:
+            await world.closed(1, str(-world.equity[1]))
+            returns.append(-1.0)
+            continue
+        if day == 12:
+            if before:
+                await world.paid(1, "500", 1)
+            await world.closed(1, str(-world.equity[1]))
+            await world.paid(1, "1000", 2)
+            returns.append(-1.0)
+            equity = 1000.0
+            continue
+        await world.closed(1, "10")
+        returns.append(10 / equity)
+        equity += 10
+    await world.turn()
+    details = await world.details(1)
+    downside = math.sqrt(sum(min(one, 0) ** 2 for one in returns) / len(returns))
+    assert details["sharpe_ratio"] == Decimal(str(round(mean(returns) / stdev(returns) * math.sqrt(365), 4)))
+    assert details["sortino_ratio"] == Decimal(str(round(mean(returns) / downside * math.sqrt(365), 4)))
+    assert (await world.stats(1)).roi == Decimal(-100)
+
+
 async def test_all_withdrawn_is_no_loss(world: World) -> None:
     """1000, +10 %, all 1100 withdrawn, 200 paid in, +10 %: 1.1 * 1.1 - 1 = 21 %."""
     await world.opened(1, "1000")
@@ -181,6 +217,47 @@ async def test_returns_on_next_to_nothing_do_not_count(tmp_path: Path) -> None:
             await world.master(1)
             await world.closed(1, "5")
             assert ((await world.stats(1)).roi, (await world.details(1))["excluded_days"]) == (Decimal(roi), excluded)
+
+
+@pytest.mark.parametrize("first", ["seen", "paid"])
+async def test_only_days_that_begin_with_next_to_nothing_do_not_count(world: World, first: str) -> None:
+    """5 -> 50 on the first day, excluded. The next begins with 50: +20 % counts, whether its first news is equity or a deposit of 40 at 50.
+    So does its ruin the day after. A recompute changes nothing."""
+    await world.opened(1, "5")
+    await world.master(1)
+    await world.closed(1, "45")
+    assert ((await world.stats(1)).roi, (await world.details(1))["excluded_days"]) == (Decimal(0), 1)
+    world.now += DAY
+    if first == "paid":
+        await world.paid(1, "40", 1)
+        await world.closed(1, "18")  # 20 % of 90
+    else:
+        await world.closed(1, "10")
+    await recomputed(world)
+    row = await world.stats(1)
+    assert (row.roi, (await world.details(1))["excluded_days"]) == (Decimal(20), 1)
+    world.now += DAY
+    await world.closed(1, str(-world.equity[1]))
+    await recomputed(world)
+    row = await world.stats(1)
+    assert (row.roi, row.max_drawdown, (await world.details(1))["epochs"]) == (Decimal(-100), Decimal(100), 1)
+
+
+async def recomputed(world: World) -> None:
+    """Computes all anew, and tells it if anything has changed."""
+    before = await chains(world)
+    async with world.store.work() as work:
+        await recompute(work, None, world.flow.calendar, world.flow.rules)
+    assert await chains(world) == before
+    await world.turn()
+
+
+async def chains(world: World) -> list[tuple[object, ...]]:
+    """Where the chains stand, and the snapshots."""
+    account = "SELECT login, chain_nav, chain_equity, epoch, alive FROM account ORDER BY login"
+    days = "SELECT login, day, nav, epoch, alive FROM day WHERE equity IS NOT NULL ORDER BY login, day"
+    async with world.store.read() as session:
+        return [tuple(row) for statement in (account, days) for row in await session.execute(text(statement))]
 
 
 async def test_the_base_is_the_last_snapshot_however_old(world: World) -> None:

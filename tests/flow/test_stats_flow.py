@@ -229,6 +229,26 @@ async def test_a_venue_whose_clock_is_ahead_of_ours(world: World) -> None:
     assert (shown.roi, shown.trades, shown.coverage_days, shown.max_drawdown) == (Decimal(5), 1, 2, Decimal(0))
 
 
+async def test_an_account_that_a_price_spike_takes_beyond_what_is_kept_keeps_nobody_s_rows_out(world: World) -> None:
+    """Account 2 has 93 billion, more than 64 bits of 1e-8, by a profit of 93 billion; what account 1 made in the same entry is told."""
+    await world.opened(1, "1000")
+    await world.opened(2, "1000", customer=2)
+    await world.master(1)
+    await world.master(2)
+    huge, paid = "93000000000", Decimal(46) * 10**9
+    rows = [closing(1, 1, 1, "50", closed_ms=world.now), closing(2, 2, 2, huge, closed_ms=world.now)]
+    operation = BalanceRow(9, 2, "OP_BALANCE_IN", paid, "USD", "", "", "", paid, paid, Decimal(0))
+    unknown = operation._replace(login=3, operation="OP_BALANCE_OUT", equity=Decimal(huge), balance=Decimal(huge))
+    await world.trades(
+        PositionsClosed.of(rows, time=world.now),
+        AccountsChanged.of([account(1, "1050"), account(2, huge, customer=2)], time=world.now),
+        BalancesChanged.of([operation, operation._replace(operation_id=10), unknown], time=world.now),
+    )
+    row = await world.stats(1)
+    assert (row.pnl, row.roi) == (Decimal(50), Decimal(5))
+    assert (await world.stats(2)).pnl == Decimal("46116860184.27")  # 2**62 of 1e-8
+
+
 async def test_the_services_parts_on_the_numbered_log(tmp_path: Path) -> None:
     """What venue and api wrote as JSON is read, decided and told by the service as it runs; a snapshot of both changes nothing."""
     net = Loopback(tmp_path, lambda: MONDAY + HOUR)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from executor.bulk import REASONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared.contracts.links import LinkState
@@ -26,10 +27,28 @@ from stats.curve import Point
         (LinkState.CANCELLED, "skipped", "MARGIN", 0, Outcome.MISSED),
         (LinkState.CANCELLED, "skipped", "PAUSED", 0, Outcome.NOT_DUE),
         (LinkState.CANCELLED, "cancelled", "", 0, Outcome.NOT_DUE),
+        (LinkState.CANCELLED, "cancelled", "MASTER_CANCELLED", 9, Outcome.NOT_DUE),
+        (LinkState.CANCELLED, "cancelled", "EXPIRED", 9, Outcome.NOT_DUE),
+        (LinkState.CANCELLED, "cancelled", "HALTED", 9, Outcome.NOT_DUE),
+        (LinkState.CANCELLED, "cancelled", "NOT_FILLED", 9, Outcome.MISSED),
+        (LinkState.CANCELLED, "cancelled", "MASTER_FILLED", 9, Outcome.MISSED),
+        (LinkState.CANCELLED, "cancelled", "PRICE_MOVED", 9, Outcome.MISSED),
+        (LinkState.CANCELLED, "cancelled", "NOT_ENOUGH_MONEY", 9, Outcome.MISSED),
     ],
 )
 def test_what_a_link_says_of_its_copy(state: LinkState, phase: str, reason: str, order: int, expected: Outcome) -> None:
     assert copying.outcome(state, phase, reason, order) == expected
+
+
+def test_each_reason_of_a_skip_is_somebody_s_wish_or_a_miss() -> None:
+    """All that the executor skips for: a copy that came too late or too dear, that was too small, that the margin did not carry or that
+    lacked what it is sized by was due; the rest somebody wanted."""
+    missed = {reason for reason in REASONS if reason and copying.outcome(LinkState.CANCELLED, "skipped", reason, 0) == Outcome.MISSED}
+    assert missed == {
+        *("MASTER_CLOSED", "TOO_OLD", "PRICE_MOVED", "BELOW_MIN", "BELOW_MIN_RISK", "MARGIN"),
+        *("ACCOUNT_UNKNOWN", "SYMBOL_UNKNOWN", "MASTER_EQUITY_INVALID", "FOLLOWER_EQUITY_INVALID", "STALE_EQUITY", "FX_RATE_UNKNOWN"),
+    }
+    assert set(REASONS) >= copying.NOT_DUE
 
 
 @settings(deadline=None)
@@ -66,6 +85,15 @@ def test_conversion() -> None:
     assert copying.convert(Decimal(100), "GBP", "USD", rates) is None
 
 
+def test_what_is_summed_up_is_bounded() -> None:
+    """50 made on a hundred-millionth is no more than a hundred times what was allocated, a fill at 46 billion a billion points worse."""
+    assert copying.share_of(50 * ONE, 1, 100 * ONE) == 100 * 10**12
+    assert copying.share_of(-50 * ONE, 1, 100 * ONE) == -100 * 10**12
+    assert copying.slippage("buy", 2**62, ONE, 5) == (10**17, 10**17)
+    assert copying.slippage("sell", 2**62, ONE, 5) == (-(10**17), -(10**17))
+    assert copying.least_capital(2**62, 1, 100) == 2**62
+
+
 def test_tracking_error() -> None:
     """Followers make 1 % on odd days, the master nothing: 30 differences of 0 and 0.01, whose deviation is 0.005 * sqrt(30/29)."""
     days = [Copied(day, 0, 0, 0, 0, 0, 10**10 if day % 2 else 0, 0, 1) for day in range(1, 31)]
@@ -82,4 +110,5 @@ def test_a_share_of_what_was_allocated(amount: int, base: int, allocation: int) 
     share = copying.share_of(amount, base, allocation * ONE)
     allocated = Fraction(base * allocation, 100)
     exact = Fraction(amount) / allocated * 10**12 if allocated else Fraction(0)
+    exact = max(-copying.SHARE_MAX, min(exact, copying.SHARE_MAX))
     assert abs(Fraction(share) - exact) <= max(1, abs(share) // 10**25)

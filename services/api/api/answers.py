@@ -82,7 +82,7 @@ NEW_API_KEY = model_of("NewApiKey", ApiKey, views.API_KEY, secret=(str, ...))
 
 
 class CurvePoint(BaseModel):
-    """One day of a curve: its beginning in Unix seconds, and the cumulative result at its end."""
+    """One day of a curve: its beginning in Unix seconds (midnight in the broker's time zone), and the cumulative result at its end."""
 
     time: int
     pnl: Number
@@ -127,7 +127,8 @@ class Explanation(BaseModel):
 
 
 class PreviewRow(BaseModel):
-    """A closing of the master's as it would have been copied; `volume` 0 where it would have been skipped, with the `reason`."""
+    """A closing of the master's as it would have been copied; `volume` 0 where it would have been skipped, with the `reason`. A share of
+    the profit is taken of a position's closings together: the `fee` of the newest of them."""
 
     order: int
     deal: int

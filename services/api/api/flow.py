@@ -14,9 +14,7 @@ from shared.contracts.links import LinksChanged
 from shared.contracts.rewards import AccrualsChanged, RewardEvent, SharingChanged, StandingsChanged
 from shared.contracts.stats import StatsChanged
 from shared.contracts.trades import TradeEvent
-from shared.money import quantize
 from shared.service import Read
-from shared.store.engine import SCALE
 from shared.store.work import Work
 from sqlalchemy import bindparam, delete, select
 from sqlmodel import col
@@ -26,9 +24,6 @@ from api.read_models import Account, Accrual, Deal, MasterStats, Position, Posit
 from api.store import Follower, Halt, Master, PositionStop, RewardPolicy, Subscription, Version
 from api.tables import Base, table_of
 from api.views import MORE_STATS, number
-
-FIGURE_MAX = Decimal(9) * 10**10
-"""The most that a column of 1e-8 holds, and more than anybody filters by."""
 
 
 async def on_links(batch: Received[LinksChanged], work: Work) -> None:
@@ -77,10 +72,10 @@ async def on_stats(batch: Received[StatsChanged], work: Work) -> None:
 
 
 def _figures(details: str) -> dict[str, Decimal | None]:
-    """Of a master's details what masters are filtered by, each within what a column can hold."""
+    """Of a master's details what masters are filtered by."""
     known: dict[str, Any] = json.loads(details, parse_float=Decimal) if details else {}
     found = {name: known.get(name) for name in MORE_STATS}
-    return {name: None if value is None else max(-FIGURE_MAX, min(FIGURE_MAX, Decimal(value))) for name, value in found.items()}
+    return {name: None if value is None else Decimal(value) for name, value in found.items()}
 
 
 async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
@@ -97,7 +92,7 @@ async def on_trades(batch: Received[TradeEvent], work: Work) -> None:
                 opened = {row.order: _kept(Position, row) | {"initial": row.volume} for row in event.rows}
                 await _opened(work, opened)
             case trades.PositionsChanged():
-                stops = [{"its_order": row.order, "new_sl": _scaled(row.sl), "new_tp": _scaled(row.tp)} for row in event.rows]
+                stops = [{"its_order": row.order, "new_sl": saving.bounded(row.sl), "new_tp": saving.bounded(row.tp)} for row in event.rows]
                 values: dict[str, Any] = {"sl": bindparam("new_sl"), "tp": bindparam("new_tp")}
                 await saving.change_rows(work.session, Position, col(Position.order) == bindparam("its_order"), values, stops)
             case trades.PositionsReduced() | trades.PositionsClosed():
@@ -144,7 +139,7 @@ async def snapshot(work: Work) -> None:
     session = work.session
     if work.lost is not None and await restored.is_older(session, work.lost):
         await restored.made_the_newest(session, work.now, work.lost[1])
-    for model in (Subscription, RewardPolicy):
+    for model in (Subscription, RewardPolicy, Master, Follower):
         for held in await restored.held(session, model):
             work.emit(config.TOPIC, held)
     halts = (await session.execute(select(col(Halt.scope), col(Halt.key)).order_by(col(Halt.id)))).all()
@@ -183,11 +178,6 @@ def _columns(model: type[Base], kind: Any, renamed: tuple[tuple[str, str], ...])
     fields = {name: name for name in kind._fields if name not in dict(renamed).values()} | dict(renamed)
     known = {column: kind._fields.index(field) for column, field in fields.items() if column in table_of(model).c}
     return tuple(known), itemgetter(*known.values())
-
-
-def _scaled(value: Decimal) -> Decimal:
-    """What is shown has 8 places at most; what is charged was rounded before."""
-    return quantize(value, SCALE)
 
 
 READS = {

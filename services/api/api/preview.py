@@ -1,7 +1,7 @@
 """What a master's last trades would have brought and cost a follower by given settings: an estimate at today's equities and rates. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
@@ -78,7 +78,7 @@ class Fee(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One closing as it would have been copied, in the follower's currency; costs are negative, the fee is what would be charged for it."""
+    """One closing as it would have been copied, in the follower's currency; costs are negative, the fee is what is charged with it."""
 
     closing: Closing
     volume: int
@@ -138,8 +138,10 @@ def _wanted(initial: int, copying: Copying, standing: Standing) -> Decimal | Non
 def estimate(
     closings: Sequence[Closing], copying: Copying, standing: Standing, fee: Fee | None, grid_of: Callable[[str], Grid | None]
 ) -> tuple[list[Estimate], Total]:
-    """Each closing as it would have been copied, and all together."""
+    """Each closing, the newest first, as it would have been copied, and all together."""
     rows = [_estimate(closing, copying, standing, fee, grid_of(closing.symbol)) for closing in closings]
+    if fee and fee.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
+        rows = _shared(rows, fee, standing.currency)
     profit = sum((row.profit for row in rows), ZERO)
     costs = sum((row.costs for row in rows), ZERO)
     charged = sum((row.fee for row in rows), ZERO) + (_by_period(rows, fee, standing, copying) if fee else ZERO)
@@ -153,18 +155,26 @@ def _estimate(closing: Closing, copying: Copying, standing: Standing, fee: Fee |
     part = EXACT.multiply(EXACT.divide(Decimal(volume), Decimal(closing.initial)), standing.rate)
     profit = _money(EXACT.multiply(closing.profit, -part if copying.reverse else part), standing.currency)
     costs = _money(EXACT.multiply(closing.costs, part), standing.currency)
-    charged = _each(closing, volume, profit + costs, fee, grid) if fee and grid else ZERO
+    charged = _rebate(closing, volume, fee, grid) if fee and grid and fee.reward_type == RewardType.VOLUME_REBATE else ZERO
     return Estimate(closing, volume, "", profit, costs, _money(charged, standing.currency))
 
 
-def _each(closing: Closing, volume: int, net: Decimal, fee: Fee, grid: Grid) -> Decimal:
-    """What a single closing is charged: a share of its profit, or so much for its lots."""
-    if fee.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
-        return EXACT.divide(EXACT.multiply(max(ZERO, net), fee.percent), HUNDRED)
-    if fee.reward_type == RewardType.VOLUME_REBATE:
-        lots = EXACT.divide(Decimal(volume * closing.closed), Decimal(closing.initial * grid.volume_per_lot))
-        return EXACT.multiply(lots * (2 if fee.sides == "both" else 1), fee.amount)
-    return ZERO
+def _rebate(closing: Closing, volume: int, fee: Fee, grid: Grid) -> Decimal:
+    """What a single closing is charged for its lots."""
+    lots = EXACT.divide(Decimal(volume * closing.closed), Decimal(closing.initial * grid.volume_per_lot))
+    return EXACT.multiply(lots * (2 if fee.sides == "both" else 1), fee.amount)
+
+
+def _shared(rows: Sequence[Estimate], fee: Fee, currency: str) -> list[Estimate]:
+    """The rows with the profit share: of what a position's closings come to together, charged with the newest of them."""
+    nets: dict[int, Decimal] = {}
+    for row in rows:
+        nets[row.closing.order] = nets.get(row.closing.order, ZERO) + row.profit + row.costs
+    due = [max(ZERO, nets.pop(row.closing.order, ZERO)) for row in rows]
+    return [
+        replace(row, fee=_money(EXACT.divide(EXACT.multiply(net, fee.percent), HUNDRED), currency))
+        for row, net in zip(rows, due, strict=True)
+    ]
 
 
 def _by_period(rows: Sequence[Estimate], fee: Fee, standing: Standing, copying: Copying) -> Decimal:

@@ -22,7 +22,7 @@ IDS_PER_EVENT = 2000
 ACTOR = "RESTORED"
 
 
-async def held(session: AsyncSession, model: type[Subscription | RewardPolicy]) -> list[RecordsHeld]:
+async def held(session: AsyncSession, model: type[Subscription | RewardPolicy | Master | Follower]) -> list[RecordsHeld]:
     """Which records there are, of all ids that were ever given out."""
     noun = table_of(model).name
     ids = list((await session.execute(select(col(model.id)).order_by(col(model.id)))).scalars())

@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.tables import Base, table_of
 
+LARGEST = Decimal(9) * 10**10
+"""The most that a column of 1e-8 holds: larger than any account, and than anything that somebody filters by."""
 TAKE_CHANGES = """
 INSERT INTO change_counter (id, last, floor) VALUES (1, ?, 0)
 ON CONFLICT (id) DO UPDATE SET last = change_counter.last + ? RETURNING last
@@ -60,16 +62,14 @@ def _writer(table: Table, names: tuple[str, ...], kept: tuple[str, ...]) -> tupl
 
 @lru_cache(maxsize=8192)
 def units(value: Decimal | None) -> int | None:
-    """An amount as a column of 1e-8 has it: what is shown has 8 places at most, what is charged was rounded before.
+    """An amount as a column of 1e-8 has it."""
+    return None if value is None else int(bounded(value).scaleb(SCALE))
 
-    Raises ValueError when it is too large.
-    """
-    if value is None:
-        return None
-    scaled = int(quantize(value, SCALE).scaleb(SCALE))
-    if abs(scaled) >= 2**63:
-        raise ValueError(f"{value} is too large")
-    return scaled
+
+def bounded(value: Decimal) -> Decimal:
+    """An amount as it is taken over: what is shown has 8 places at most (what is charged was rounded before), and what no column holds is
+    the most that one does, so that one account's price spike or one master's gain on next to nothing does not keep the others' rows out."""
+    return quantize(max(-LARGEST, min(LARGEST, value)), SCALE)
 
 
 async def change_rows(session: AsyncSession, model: type[Base], where: Any, values: Any, rows: list[dict[str, Any]]) -> None:

@@ -84,6 +84,8 @@ class Rewards:
                     subscriptions |= {subscription.id: subscription} if subscription else {}
                 case config.RecordsHeld(noun="subscription"):
                     subscriptions |= {one.id: one for one in _subscriptions_ended(known, event, event.time or work.now)}
+                case config.RecordsHeld(noun="master"):
+                    masters |= {one.login: one for one in _masters_ended(known, event, event.time or work.now)}
                 case config.RecordsHeld(noun="reward_policy"):
                     masters |= {one.login: one for one in _policies_ended(known, event, event.time or work.now)}
                 case _:
@@ -287,7 +289,8 @@ def _master_saved(known: Known, state: config.Master) -> Master | None:
             fresh.running = master.running
             if master.gone_ms is not None:
                 fresh.running.set(master.gone_ms, False)
-                fresh.running.set(max(state.created_ms, master.gone_ms + 1), True)
+                if master.id:  # else it had ended without a word, and runs from when the restored store tells of it
+                    fresh.running.set(max(state.created_ms, master.gone_ms + 1), True)
         master = known.masters[state.login] = fresh
     if state.version <= master.version:
         return None
@@ -358,6 +361,16 @@ def _subscriptions_ended(known: Known, event: config.RecordsHeld, now: int) -> l
     found = [one for one in living if event.first <= one.id <= event.last and one.id not in held]
     for subscription in found:
         subscription.gone_ms = now
+    return found
+
+
+def _masters_ended(known: Known, event: config.RecordsHeld, now: int) -> list[Master]:
+    """The masters that came to their end in what is lost; they end now. Whatever is told of their logins next is newer."""
+    held = set(event.ids)
+    found = [one for one in known.masters.values() if event.first <= one.id <= event.last and one.id not in held]
+    for master in found:
+        master.id = master.version = 0
+        master.gone_ms = master.gone_ms or now
     return found
 
 

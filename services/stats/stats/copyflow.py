@@ -4,7 +4,7 @@ A master whose day has changed is told by the timer, a second later at most: a f
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from shared.bus.reader import Received
 from shared.contracts.links import LinksChanged
@@ -22,6 +22,9 @@ from stats.trades import Deal
 
 CHARGED = frozenset({AccrualState.CHARGED, AccrualState.PAID})
 COUNTED = {Outcome.COPIED: "copied", Outcome.MISSED: "missed"}
+GIVEN_UP = frozenset({Outcome.MISSED, Outcome.NOT_DUE})
+BEGUN = frozenset({"opening", "pending"})
+"""Phases that a link which was given up comes to only when existing positions are asked for."""
 
 Added = defaultdict[tuple[int, int], Counter[str]]
 """What to add to masters' days, by login and day."""
@@ -34,27 +37,24 @@ class CopyFlow:
         self._calendar = calendar
 
     async def on_links(self, batch: Received[LinksChanged], work: Work) -> None:
-        """Counts what became of copies, each once however often it is told."""
-        latest: dict[Key, tuple[int, Outcome]] = {}
-        owners: dict[Key, int] = {}
-        for event in batch.events:
-            for row in event.rows:
-                key = (event.master_order, row.subscription)
-                latest[key] = (row.created_ms, outcome(row.state, row.phase, row.reason, row.follower_order))
-                owners[key] = event.master_login
-        known = await copystore.copies(work.session, latest)
-        own = {key for key, copier in (await copystore.copiers(work.session, {one for _, one in latest})).items() if copier.own}
+        """Counts what became of copies, each once however often it is told. One that was skipped and is then begun is late on purpose
+        (somebody asked for existing positions): its fill is none to measure."""
+        told = [((event.master_order, row.subscription), event.master_login, row) for event in batch.events for row in event.rows]
+        copies = await copystore.copies(work.session, {key for key, _, _ in told})
+        own = {key for key, copier in (await copystore.copiers(work.session, {key[1] for key, _, _ in told})).items() if copier.own}
         added: Added = defaultdict(Counter)
         changed: dict[Key, Copy] = {}
-        for key, (created_ms, now) in latest.items():
-            copy = known.get(key) or Copy(self._calendar.day(created_ms), Outcome.PENDING, 0, int(key[1] in own))
-            if (key in known and now == copy.outcome) or copy.outcome == Outcome.COPIED:
+        for key, master_login, row in told:
+            now = outcome(row.state, row.phase, row.reason, row.follower_order)
+            copy = copies.get(key) or Copy(self._calendar.day(row.created_ms), Outcome.PENDING, 0, int(key[1] in own))
+            if (key in copies and now == copy.outcome) or copy.outcome == Outcome.COPIED:
                 continue
-            changed[key] = copy._replace(outcome=now)
+            late = copy.outcome in GIVEN_UP and row.phase in BEGUN
+            copies[key] = changed[key] = copy._replace(outcome=now, filled=int(copy.filled or late))
             if not copy.own:
                 for one, factor in ((copy.outcome, -1), (now, 1)):
                     if one in COUNTED:
-                        added[owners[key], copy.day][COUNTED[one]] += factor
+                        added[master_login, copy.day][COUNTED[one]] += factor
         await copystore.save_copies(work.session, changed)
         await self._add(work, added)
 
@@ -78,8 +78,10 @@ class CopyFlow:
             if copy.filled:
                 continue
             changed[key] = copy._replace(filled=1)
-            if master is None or copier is None or copier.own or copier.created_ms > master.opened_ms:
-                continue  # a position that was open before the subscription was copied late on purpose
+            if master is None or copier is None or copier.own:
+                continue
+            if copier.created_ms > master.opened_ms or copy.outcome in GIVEN_UP:
+                continue  # a position that was open before the subscription, or was skipped at first, was copied late on purpose
             latency = row.opened_ms - master.opened_ms
             points, bps = slippage(row.side, units(row.price), master.price, symbols.get(row.symbol, (0, 0))[0])
             changed[key] = copy._replace(filled=1, fill_day=day, latency=latency, points=points, bps=bps)
@@ -115,13 +117,15 @@ class CopyFlow:
         """What followers' closed copies made of the money that they allocated."""
         profits: Counter[int] = Counter()
         added: Added = defaultdict(Counter)
+        seen: set[tuple[int, int, int]] = set()
         for deal, copier in deals:
             if copier is not None:
+                day = self._calendar.day(deal.closed_ms)
                 profits[copier.id] += deal.net
-                made = share_of(deal.net, copier.day_base, copier.allocation)
-                added[copier.master_login, self._calendar.day(deal.closed_ms)]["made"] += made
+                added[copier.master_login, day]["made"] += share_of(deal.net, copier.day_base, copier.allocation)
+                seen.add((copier.master_login, day, copier.id))
         await copystore.add_profits(work.session, profits)
-        await self._add(work, added)
+        await self._add(work, added, seen)
 
     async def on_accruals(self, batch: Received[RewardEvent], work: Work) -> None:
         """What rewards took of the money that followers allocated; a refund gives it back."""
@@ -131,6 +135,7 @@ class CopyFlow:
         refunds = [row for key, row in rows.items() if row.ref_accrual_id and key not in known and key not in charged]
         copiers = await copystore.copiers(work.session, {row.subscription_id for row in charged.values()})
         added: Added = defaultdict(Counter)
+        seen: set[tuple[int, int, int]] = set()
         kept: list[tuple[AccrualRow, bool, Charge | None]] = [(row, False, None) for row in refunds]
         for row in charged.values():
             copier, charge = copiers.get(row.subscription_id), None
@@ -138,10 +143,14 @@ class CopyFlow:
                 fee, day = units(row.fee_amount) * (-1 if row.ref_accrual_id else 1), self._calendar.day(row.updated_ms)
                 charge = Charge(copier.id, day, fee, copier.day_base, copier.allocation)
                 added[copier.master_login, day]["paid"] += share_of(fee, copier.day_base, copier.allocation)
+                seen.add((copier.master_login, day, copier.id))
             kept.append((row, True, charge))
         await copystore.save_accruals(work.session, kept)
-        await self._add(work, added)
+        await self._add(work, added, seen)
 
-    async def _add(self, work: Work, added: Added) -> None:
+    async def _add(self, work: Work, added: Added, seen: Collection[tuple[int, int, int]] = ()) -> None:
+        """Adds to masters' days; `seen` (login, day and subscription) took part in them."""
+        for key, count in (await copystore.new_participants(work.session, seen)).items():
+            added[key]["participants"] += count
         await copystore.add_days(work.session, added)
         await store.mark_stale(work.session, {login for login, _ in added})

@@ -13,28 +13,42 @@ from shared.contracts.links import LinkState
 from shared.money import EXACT
 from shared.symbols import sign
 
-from stats.amounts import ONE, money, ratio
+from stats.amounts import ONE, bounded, money, ratio
 from stats.curve import RETURNS_MIN, Point, deviation
 from stats.days import is_weekend
 from stats.decide import Details, percent, share
 
 SHARE_PLACES = 12
+SHARE_MAX = 100 * 10**SHARE_PLACES
+"""No closing or charge counts for more than a hundred times the money allocated: beyond it next to nothing was, and a sum of many fits."""
+SLIPPAGE_MAX = 10**17
+"""A billion points: no fill counts for more, so that a sum of many fits."""
 NOT_DUE = frozenset(
     {
+        "ALREADY_COPIED",
         "CLOSE_ONLY",
+        "DAILY_MAX",
         "DISABLED",
         "FOLLOWER_DISABLED",
         "HALTED",
+        "MARGIN_FILTERED",
         "MASTER_DISABLED",
+        "MAX_INVEST",
         "MAX_MASTERS",
+        "MAX_POSITIONS",
         "MODE_NOT_ALLOWED",
+        "NOT_LED",
+        "NO_SL",
+        "PAST_DUE",
         "PAUSED",
         "REDUCE_ONLY",
         "STOPPED",
         "SYMBOL_FILTERED",
     }
 )
-"""Reasons of a skip that somebody wanted: such a copy was not due, so it neither succeeded nor failed."""
+"""Reasons of a skip that somebody wanted, a follower's own limits among them: the copy was not due, so it neither succeeded nor failed."""
+UNFILLED = frozenset({"MASTER_FILLED", "NOT_ENOUGH_MONEY", "NOT_FILLED", "PRICE_MOVED"})
+"""Reasons of a pending copy's end that are a miss: the market came to it, or to the master's order, and it was not filled."""
 
 MEDIAN, P95 = 50, 95
 SAME_MONEY = {"USDT": "USD"}
@@ -55,6 +69,8 @@ def outcome(state: LinkState, phase: str, reason: str, follower_order: int) -> O
     """What a trade link says of its copy."""
     if phase == "skipped":
         return Outcome.NOT_DUE if reason in NOT_DUE else Outcome.MISSED
+    if phase == "cancelled":  # a pending copy that was confirmed, and never opened
+        return Outcome.MISSED if reason in UNFILLED else Outcome.NOT_DUE
     if state == LinkState.FAILED:
         return Outcome.MISSED
     if follower_order and phase not in {"opening", "pending"}:
@@ -89,21 +105,22 @@ def slippage(side: str, price: int, master_price: int, digits: int) -> tuple[int
     if master_price <= 0:
         return 0, 0
     worse = int(sign(side)) * (price - master_price)
-    return worse * 10**digits, int(EXACT.divide(Decimal(worse * 10_000 * ONE), Decimal(master_price)).to_integral_value(context=EXACT))
+    bps = EXACT.divide(Decimal(worse * 10_000 * ONE), Decimal(master_price)).to_integral_value(context=EXACT)
+    return bounded(worse * 10**digits, SLIPPAGE_MAX), bounded(int(bps), SLIPPAGE_MAX)
 
 
 def share_of(amount: int, base: int, allocation: int) -> int:
-    """An amount in 1e-12 of the allocated part (1e-8 percent) of a base; 0 where nothing was allocated."""
+    """An amount in 1e-12 of the allocated part (1e-8 percent) of a base, at most SHARE_MAX; 0 where nothing was allocated."""
     allocated = EXACT.multiply(Decimal(base), Decimal(allocation))
     if allocated <= 0:
         return 0
     part = EXACT.divide(EXACT.multiply(Decimal(amount), Decimal(100 * ONE * 10**SHARE_PLACES)), allocated)
-    return int(part.to_integral_value(context=EXACT))
+    return bounded(int(part.to_integral_value(context=EXACT)), SHARE_MAX)
 
 
 def least_capital(equity: int, volume: int, volume_min: int) -> int | None:
     """The least equity that still gets the least volume of a position of `volume` on `equity`, copied in proportion; rounded up."""
-    return -(-equity * volume_min // volume) if equity > 0 and volume > 0 and volume_min > 0 else None
+    return bounded(-(-equity * volume_min // volume)) if equity > 0 and volume > 0 and volume_min > 0 else None
 
 
 class Rate(NamedTuple):
@@ -150,6 +167,7 @@ class Copied(NamedTuple):
     made: int
     paid: int
     followers: int
+    participants: int = 0
 
 
 class Audience(NamedTuple):
@@ -198,9 +216,11 @@ def _mean(total: int, parts: int) -> Decimal | None:
 
 
 def day_return(day: Copied, *, net: bool) -> Decimal:
-    """What an average follower's allocated money made on a day, as a fraction; no day can lose more than all of it."""
+    """What an average follower's allocated money made on a day, as a fraction; no day can lose more than all of it. Who has left, and made
+    or paid something all the same, counts as a follower."""
     made = day.made - day.paid if net else day.made
-    return max(Decimal(-1), EXACT.divide(Decimal(made), Decimal(max(day.followers, 1))).scaleb(-SHARE_PLACES, context=EXACT))
+    followers = max(day.followers, day.participants, 1)
+    return max(Decimal(-1), EXACT.divide(Decimal(made), Decimal(followers)).scaleb(-SHARE_PLACES, context=EXACT))
 
 
 def _chained(days: Sequence[Copied], *, net: bool) -> Decimal | None:

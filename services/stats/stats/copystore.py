@@ -1,5 +1,6 @@
 """What the stats service keeps of copying: subscriptions, copies and their days; reads and writes of a whole batch each."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,18 +13,18 @@ from shared.store.outbox import upsert
 from sqlalchemy import Table, bindparam, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from stats.amounts import ONE, amount, units
+from stats.amounts import ONE, amount, bounded, units
 from stats.copying import Audience, Copied, Outcome, Rate, convert
 from stats.store import ACCOUNT, MASTER, put
 from stats.tables import METADATA
 
-SUBSCRIPTION, OPENED, COPIED, COPY_DAY, COPY_LATENCY, ACCRUAL, SYMBOL = (
-    METADATA.tables[name] for name in ("subscription", "opened", "copied", "copy_day", "copy_latency", "accrual", "symbol")
+SUBSCRIPTION, OPENED, COPIED, COPY_DAY, PARTICIPANT, COPY_LATENCY, ACCRUAL, SYMBOL = (
+    METADATA.tables[name] for name in ("subscription", "opened", "copied", "copy_day", "participant", "copy_latency", "accrual", "symbol")
 )
 OPENED_KEPT_MS = 7 * 86_400_000
 """How long a closed position is kept for copies that are told late."""
 COPIES_KEPT_DAYS = 400
-"""How long a copy is kept, beyond the longest window."""
+"""How long a copy is kept, and who took part in a day, beyond the longest window."""
 
 
 class Copier(NamedTuple):
@@ -169,6 +170,7 @@ async def prune(session: AsyncSession, now: int, today: int) -> None:
     await session.execute(delete(OPENED).where(OPENED.c.closed_ms > 0, OPENED.c.closed_ms < now - OPENED_KEPT_MS))
     last = today - COPIES_KEPT_DAYS
     await session.execute(delete(COPIED).where(COPIED.c.day < last, func.coalesce(COPIED.c.fill_day, 0) < last))
+    await session.execute(delete(PARTICIPANT).where(PARTICIPANT.c.day < last))
 
 
 Key = tuple[int, int]
@@ -210,28 +212,38 @@ async def save_copies(session: AsyncSession, changed: Mapping[Key, Copy]) -> Non
     await put(session, COPIED, values)
 
 
+SUMS = ("copied", "missed", "fills", "points", "bps", "made", "paid", "participants")
+"""What of a master's day of being copied is added up."""
+
+
 async def add_days(session: AsyncSession, added: Mapping[tuple[int, int], Mapping[str, int]], *, observe: bool = True) -> None:
     """Adds to masters' days of being copied (by login and day); with `observe`, of the followers that there are now it keeps the most."""
-    summed = ("copied", "missed", "fills", "points", "bps", "made", "paid")
     if not added:
         return
     found = await session.execute(select(MASTER.c.login, MASTER.c.followers).where(MASTER.c.login.in_({login for login, _ in added})))
     followers: dict[int, int] = {login: count for login, count in found}  # noqa: C416  (a Row is no tuple to a type checker)
     values = [
-        {"login": login, "day": day, "followers": followers.get(login, 0) if observe else 0} | {name: more.get(name, 0) for name in summed}
+        {"login": login, "day": day, "followers": followers.get(login, 0) if observe else 0} | {name: more.get(name, 0) for name in SUMS}
         for (login, day), more in added.items()
     ]
 
     def sets(new: Any) -> dict[str, Any]:
-        return {name: COPY_DAY.c[name] + new[name] for name in summed} | {
-            "followers": _greater(session, COPY_DAY.c.followers, new.followers)
-        }
+        return {name: COPY_DAY.c[name] + new[name] for name in SUMS} | {"followers": _greater(session, COPY_DAY.c.followers, new.followers)}
 
     await put(session, COPY_DAY, values, sets)
 
 
 def _greater(session: AsyncSession, one: Any, other: Any) -> Any:
     return (func.max if session.get_bind().dialect.name == "sqlite" else func.greatest)(one, other)
+
+
+async def new_participants(session: AsyncSession, seen: Collection[tuple[int, int, int]]) -> Mapping[tuple[int, int], int]:
+    """Keeps who took part (login, day and subscription); answers how many of them are new, by login and day."""
+    if not seen:
+        return {}
+    statement = upsert(session, PARTICIPANT).on_conflict_do_nothing().returning(PARTICIPANT.c.login, PARTICIPANT.c.day)
+    values = [{"login": login, "day": day, "subscription": subscription} for login, day, subscription in sorted(seen)]
+    return Counter((login, day) for login, day in await session.execute(statement, values))
 
 
 async def add_latencies(session: AsyncSession, fills: Mapping[tuple[int, int, int], int]) -> None:
@@ -316,7 +328,7 @@ async def count_audiences(session: AsyncSession, logins: Collection[int], known:
         if value is None:
             one["left"] += count
         else:
-            one["sum"] += int(value)
+            one["sum"] = bounded(one["sum"] + int(value))
     if not counted:
         return
     statement_of = MASTER.update().where(MASTER.c.login == bindparam("key"))

@@ -79,11 +79,13 @@ def expand(inception: Inception, ends: Iterable[DayEnd], first: int, last: int, 
 
 def _growth(before: Point, end: DayEnd, min_base: int) -> tuple[Decimal | None, bool]:
     """A day's growth, and whether it was left out because it began with too little."""
-    start = before.nav if end.epoch == before.epoch else ONE
+    start = before.nav if before.alive else ONE if end.epoch > before.epoch else ZERO
     if start == ZERO:
         return None, False
-    if end.epoch == before.epoch and before.equity < min_base and before.equity != 0:
+    if before.alive and before.equity < min_base and before.equity != 0:
         return None, True
+    if end.epoch - before.epoch > (0 if before.alive else 1):
+        return ZERO, False  # an epoch ended on this day: a deposit after it launders nothing
     return EXACT.divide(end.nav, start), False
 
 

@@ -27,7 +27,7 @@ from shared.contracts.trades import (
 from shared.store.work import Store, Work
 
 from stats import copystore, store
-from stats.amounts import ONE, units
+from stats.amounts import ONE, bounded, units
 from stats.copyflow import CopyFlow
 from stats.days import Calendar
 from stats.decide import Rules
@@ -83,7 +83,7 @@ class Flow:
                 case _:
                     pass
         await store.mark_stale(work.session, copied)
-        await tell(work, new, self.calendar.day(work.now), self.rules)
+        await self._tell_whole(work, list(await store.accounts(work.session, new)), self.calendar.day(work.now))
 
     async def on_prices(self, prices: Prices) -> None:
         """The rates that assets under copy are converted with."""
@@ -135,7 +135,8 @@ class Flow:
             elif (row.login, row.operation_id) not in done:
                 done.add((row.login, row.operation_id))
                 account = known.setdefault(row.login, _begin_before(row, day))
-                operations += _drained(account, at_ms)
+                account.roll(day, self.rules.min_base)
+                operations += _drained(account, at_ms)  # the links before this one
                 refund = row.reason == REASON_COPY_REWARD and accrual_of(row.api_data) in refunds
                 operation, flagged = self._operate(account, row, day, at_ms, refund=refund)
                 operations.append(operation)
@@ -219,9 +220,15 @@ class Flow:
                 await copystore.prune(work.session, work.now, today)
                 self._pruned = today
             logins = await store.due(work.session, today, TURN_CHUNK)
+            await self._tell_whole(work, logins, today)
+        return len(logins)
+
+    async def _tell_whole(self, work: Work, logins: Sequence[int], today: int) -> None:
+        """Tells masters, whose accounts are known, with who copies them now: a closing tells its master with the audience of before."""
+        if logins:
             await copystore.count_audiences(work.session, logins, await copystore.rates(work.session, self._prices))
             await tell(work, logins, today, self.rules)
-        return len(logins)
+            await store.mark_told(work.session, logins, today)
 
 
 ANNOUNCED = "announced"
@@ -236,7 +243,8 @@ def _begin(row: AccountRow, day: int) -> Standing:
 def _begin_before(row: BalanceRow, day: int) -> Standing:
     """An account that is known by a balance operation first: it begins with what it had before."""
     amount = units(signed(row.operation, row.amount))
-    return begin(row.login, 0, "", row.currency, day, units(row.equity - row.credit) - amount, units(row.balance) - amount, 0)
+    equity, balance = units(row.equity - row.credit), units(row.balance)
+    return begin(row.login, 0, "", row.currency, day, bounded(equity - amount), bounded(balance - amount), 0)
 
 
 def _drained(account: Standing, at_ms: int) -> list[Operation]:

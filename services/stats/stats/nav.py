@@ -4,7 +4,8 @@ Exact chaining (formulas.md section 8): between two flows the NAV moves as the e
 and goes on from the equity just after it. Equity is without credit, amounts are units of 1e-8, the NAV begins at 1.
 
 An equity of zero or less ends the epoch at NAV 0; the next deposit begins another at 1. A return on less than `min_base` means nothing:
-the NAV is carried over such a stretch. An account that was emptied by a withdrawal is no loss: it goes on where it was.
+the NAV is carried over such a stretch, until a day begins with more. An account that was emptied by a withdrawal is no loss: it goes on
+where it was.
 """
 
 from decimal import Decimal

@@ -12,12 +12,11 @@ from sqlalchemy import delete, func, select, update
 from stats import copystore
 from stats.copyflow import COUNTED, Added
 from stats.copying import Outcome, bucket, share_of
-from stats.copystore import ACCRUAL, COPIED, COPIES_KEPT_DAYS, COPY_DAY, COPY_LATENCY, SUBSCRIPTION
+from stats.copystore import ACCRUAL, COPIED, COPIES_KEPT_DAYS, COPY_DAY, COPY_LATENCY, PARTICIPANT, SUBSCRIPTION, SUMS
 from stats.days import Calendar
 from stats.store import DEAL
 
 FETCH = 20_000
-SUMS = ("copied", "missed", "fills", "points", "bps", "made", "paid")
 
 
 async def recopy(work: Work, logins: Collection[int], calendar: Calendar) -> None:
@@ -30,12 +29,16 @@ async def recopy(work: Work, logins: Collection[int], calendar: Calendar) -> Non
             continue
         zero = dict.fromkeys(SUMS, 0)
         await session.execute(update(COPY_DAY).where(COPY_DAY.c.login == login, COPY_DAY.c.day >= first).values(**zero))
-        await session.execute(delete(COPY_LATENCY).where(COPY_LATENCY.c.login == login, COPY_LATENCY.c.day >= first))
+        for table in (COPY_LATENCY, PARTICIPANT):
+            await session.execute(delete(table).where(table.c.login == login, table.c.day >= first))
         added: Added = defaultdict(Counter)
+        seen: set[tuple[int, int, int]] = set()
         latencies: Counter[tuple[int, int, int]] = Counter()
         await _copies(work, login, first, added, latencies)
-        await _closings(work, login, first, calendar, added)
-        await _charges(work, login, first, added)
+        await _closings(work, login, first, calendar, added, seen)
+        await _charges(work, login, first, added, seen)
+        for key, count in (await copystore.new_participants(session, seen)).items():
+            added[key]["participants"] += count
         await copystore.add_days(session, added, observe=False)
         await copystore.add_latencies(session, latencies)
 
@@ -55,7 +58,7 @@ async def _copies(work: Work, login: int, first: int, added: Added, latencies: C
         added[login, day].update({"fills": count, "points": int(points), "bps": int(bps)})
 
 
-async def _closings(work: Work, login: int, first: int, calendar: Calendar, added: Added) -> None:
+async def _closings(work: Work, login: int, first: int, calendar: Calendar, added: Added, seen: set[tuple[int, int, int]]) -> None:
     """What closed copies made, in days and, over all time, of each subscription."""
     net = (DEAL.c.profit + DEAL.c.commission + DEAL.c.swap).label("net")
     statement = select(DEAL.c.subscription, DEAL.c.closed_ms, net, DEAL.c.base, DEAL.c.allocation)
@@ -69,15 +72,17 @@ async def _closings(work: Work, login: int, first: int, calendar: Calendar, adde
             day = calendar.day(closed_ms)
             if day >= first:
                 added[login, day]["made"] += share_of(made, base, allocation)
+                seen.add((login, day, subscription))
     await work.session.execute(update(SUBSCRIPTION).where(SUBSCRIPTION.c.master_login == login).values(profit=0))
     await copystore.add_profits(work.session, profits)
 
 
-async def _charges(work: Work, login: int, first: int, added: Added) -> None:
+async def _charges(work: Work, login: int, first: int, added: Added, seen: set[tuple[int, int, int]]) -> None:
     """What rewards took."""
-    statement = select(ACCRUAL.c.day, ACCRUAL.c.fee, ACCRUAL.c.base, ACCRUAL.c.allocation)
+    statement = select(ACCRUAL.c.subscription, ACCRUAL.c.day, ACCRUAL.c.fee, ACCRUAL.c.base, ACCRUAL.c.allocation)
     statement = statement.join(SUBSCRIPTION, SUBSCRIPTION.c.id == ACCRUAL.c.subscription)
-    for day, fee, base, allocation in await work.session.execute(
+    for subscription, day, fee, base, allocation in await work.session.execute(
         statement.where(SUBSCRIPTION.c.master_login == login, ACCRUAL.c.day >= first)
     ):
         added[login, day]["paid"] += share_of(fee, base, allocation)
+        seen.add((login, day, subscription))

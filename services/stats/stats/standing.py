@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from stats import nav
+from stats.amounts import bounded
 from stats.nav import Chain
 
 OPENING, FLOW, BUST, REBASE = "opening", "external", "bust", "rebase"
@@ -64,7 +65,8 @@ class Standing:
     epoch_equity: int
     """What the present epoch began with."""
     day_base: int
-    """What the account had when the day began, and what was paid in since: what a day's copied profit is measured on."""
+    """What the account had when the day began, and what was paid in since: what a day's copied profit is measured on. A withdrawal does
+    not take from it: on the little that is left of an emptied account, any result would be a huge return."""
     suspect: int = 0
     """Events were lost: the next observation may hide a flow."""
     links: list[Link] = field(default_factory=list)
@@ -82,11 +84,14 @@ class Standing:
         )
 
     def roll(self, day: int, min_base: int) -> None:
-        """Ends the days before `day`."""
+        """Ends the days before `day`. What has grown from less than the least base by then is measured from here on."""
         if day <= self.day:
             return
         self.ends.append(self.end_of_day(min_base))
         self.day, self.day_base, self.quality = day, max(self.equity, 0), nav.EXACT_QUALITY
+        if self.chain.alive and self.chain.equity < max(min_base, 1) <= self.equity:
+            self.chain = nav.rebase(self.chain, self.chain.nav, self.equity)
+            self.links.append(Link(REBASE, day, self.equity, self.equity))
 
     def see(self, day: int, equity: int, balance: int, held: int, min_base: int) -> None:
         """An observation of the account."""
@@ -112,7 +117,7 @@ class Standing:
         self.chain = nav.flow(self.chain, amount, equity, min_base)
         self.links.append(Link(FLOW, self.day, amount, equity))
         self.equity, self.balance = equity, balance
-        self.day_base = max(self.day_base + amount, 0)
+        self.day_base = bounded(self.day_base + max(amount, 0))
         if self.chain.epoch != epoch or unfunded:
             self.epoch_equity = max(equity, 0)
         if unfunded and self.inception.equity == 0:

@@ -355,14 +355,18 @@ async def due(session: AsyncSession, today: int, limit: int) -> list[int]:
     return found or list((await session.execute(turned)).scalars())
 
 
-async def save_told(session: AsyncSession, rows: Sequence[StatsRow], today: int) -> None:
-    """Keeps what is told, for a snapshot, and that it was told."""
+async def save_told(session: AsyncSession, rows: Sequence[StatsRow]) -> None:
+    """Keeps what is told, for a snapshot."""
     values = [{"login": row.login, "period": row.period, "body": STATS_ROW.dump_json(row).decode()} for row in rows]
     await put(session, CURRENT, values)
-    logins = [{"key": login} for login in sorted({row.login for row in rows})]
-    if logins:
+
+
+async def mark_told(session: AsyncSession, logins: Collection[int], today: int) -> None:
+    """Nothing of these masters is left to be told today: they were told with who copies them now."""
+    values = [{"key": login} for login in sorted(logins)]
+    if values:
         connection = await session.connection()
-        await connection.execute(MASTER.update().where(MASTER.c.login == bindparam("key")).values(stale=0, day=today), logins)
+        await connection.execute(MASTER.update().where(MASTER.c.login == bindparam("key")).values(stale=0, day=today), values)
 
 
 async def told(session: AsyncSession, after: int, limit: int) -> list[StatsRow]:

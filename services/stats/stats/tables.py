@@ -199,7 +199,8 @@ class OpenedRow(Base, table=True):
 
 
 class CopyRow(Base, table=True):
-    """A copy that was due: `outcome` as `stats.copying.Outcome`; `filled`: its fill was seen; `own`: the master's own, which never counts.
+    """A copy that was due: `outcome` as `stats.copying.Outcome`; `filled`: its fill was seen, or is none to measure; `own`: the master's
+    own, which never counts.
 
     Where its fill counts: the day, the latency in milliseconds, and the slippage, of which the sums of days are made.
     """
@@ -220,7 +221,8 @@ class CopyRow(Base, table=True):
 
 class CopyDay(Base, table=True):
     """A master's day of being copied. `points` and `bps` are sums of slippage in 1e-8; `made` and `paid` sums, over followers, of what
-    closed copies made and rewards took, as parts of 1e-12 of the money allocated; `followers`: the most there were."""
+    closed copies made and rewards took, as parts of 1e-12 of the money allocated; `followers`: the most there were; `participants`: how
+    many of `Participant` there are."""
 
     __tablename__ = "copy_day"
 
@@ -234,6 +236,17 @@ class CopyDay(Base, table=True):
     made: int = Field(default=0, sa_type=BigInteger)
     paid: int = Field(default=0, sa_type=BigInteger)
     followers: int = Field(default=0)
+    participants: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+
+
+class Participant(Base, table=True):
+    """A subscription that made or paid something on a master's day, whether or not it is active still."""
+
+    __tablename__ = "participant"
+
+    login: int = Field(sa_type=BigInteger, primary_key=True)
+    day: int = Field(primary_key=True)
+    subscription: int = Field(sa_type=BigInteger, primary_key=True)
 
 
 class CopyLatency(Base, table=True):

@@ -40,7 +40,7 @@ def windows(days: list[DayRead], today: int) -> dict[str, tuple[Tally, int]]:
 
 
 async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) -> None:
-    """Emits the statistics of masters whose accounts are known, all periods of all of them in one event."""
+    """Emits the statistics of masters whose accounts are known, all periods of all of them in one event; audiences as counted last."""
     rows: list[StatsRow] = []
     known = await store.accounts(work.session, logins)
     if not known:
@@ -66,7 +66,7 @@ async def tell(work: Work, logins: Collection[int], today: int, rules: Rules) ->
             audience = audiences.get(login, NOBODY)
             details |= figures(audience, copies, latencies[period].get(login, {}), shown, account.currency, rules.year_days)
             rows.append(row._replace(details=details_json(details, window.symbols, account.currency, growth_history(account, shown))))
-    await store.save_told(work.session, rows, today)
+    await store.save_told(work.session, rows)
     work.emit(TOPIC, StatsChanged.of(rows))
 
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import structlog
 from pydantic import TypeAdapter, ValidationError, create_model
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import telemetry
 from shared.contracts.event import Batch, Lost
@@ -39,7 +40,7 @@ class Unavailable(Exception):  # noqa: N818  (a state of the surroundings, not a
     """Something that a handler needs is away; the same run is tried again until it is back."""
 
 
-SURROUNDINGS = (OperationalError, InterfaceError, ConnectionError, TimeoutError, OSError, NotOwnerError, Unavailable)
+SURROUNDINGS = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError, OSError, NotOwnerError, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,7 +340,7 @@ class RecordsHeld(Event):
     knows of them came to its end in what is lost."""
 
     type: Literal["records.held"] = "records.held"
-    noun: Literal["subscription", "reward_policy"]
+    noun: Literal["subscription", "reward_policy", "master", "follower"]
     first: int
     last: int
     ids: tuple[int, ...]

@@ -1,7 +1,9 @@
 """One master's page: its statistics in detail, its closed trades and its followers, as far as it shows them."""
 
 import json
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
@@ -22,7 +24,6 @@ from api.views import Json
 router = APIRouter(prefix="/copytrade/master", tags=["masters"], route_class=CustomerRoute, responses=FAILURES)
 
 Login = Annotated[int, Query(ge=1, le=INT64_MAX)]
-DAY_S = 86_400
 OPTIONS_OF_TRADES: Options = {**FORMAT, "login": str}
 TRADES = Listing(filters.fields_of(Deal, views.TRADE), views.TRADE, col(Deal.deal))
 
@@ -36,9 +37,8 @@ async def master_stats(login: Login, at: At, period: str = DEFAULT_PERIOD) -> Js
         row = await session.get_one(MasterStats, (login, period))
     details = json.loads(row.details) if row.details else {}
     plain = views.stats_view(row)
-    today = (row.updated_ms or at.context.store.clock()) // 1000 // DAY_S * DAY_S
-    first = today - (row.period_days - 1) * DAY_S
-    history = [{"time": first + day * DAY_S, "pnl": pnl} for day, pnl in enumerate(plain["pnl_history"])]
+    days = days_until(row.updated_ms or at.context.store.clock(), row.period_days, ZoneInfo(at.context.settings.broker_timezone))
+    history = [{"time": began, "pnl": pnl} for began, pnl in zip(days, plain["pnl_history"], strict=True)]
     named = {name: details.get(name) for name in ("weekly_trades", "avg_holding_time", "sortino_ratio")}
     return (
         plain
@@ -94,6 +94,13 @@ async def visible_master(session: AsyncSession, login: int, customer_id: int) ->
     if master.customer_id != customer_id and not (master.enabled and master.visibility == "public"):
         raise Refused("MASTER_NOT_AVAILABLE", f"master {login} is not public")
     return master
+
+
+def days_until(ms: int, count: int, zone: ZoneInfo) -> list[int]:
+    """When the last days began (Unix seconds), until the one that an instant (milliseconds) is in: days of the broker's zone, by which the
+    statistics are counted."""
+    today = datetime.fromtimestamp(ms // 1000, zone).date()
+    return [round(datetime.combine(today - timedelta(days=back), time(), zone).timestamp()) for back in reversed(range(count))]
 
 
 def masked(email: str) -> str:
