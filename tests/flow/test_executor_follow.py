@@ -169,6 +169,78 @@ async def test_a_pending_copy_is_sized_and_filtered_alike(tmp_path: Path) -> Non
         assert (placed.volume, placed.leverage, placed.margin_type) == (2, 20, 1)
 
 
+async def test_copies_that_are_older_than_the_config_bind_too(tmp_path: Path) -> None:
+    """50 units at leverage 100 bind 550 of 1,000: four copies of 110 fit, also after a restart. Half of the old one closed frees 275."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.open(11, 50)
+        await w.configured(SubscriptionSaved(subscription=follow(1, version=2)))
+        for order in (12, 13, 14, 15):
+            await w.open(order)
+            assert (await w.links(order))[1].volume == 2
+            w.parts_desk.forget()
+        await w.open(16)
+        assert (await w.links(16))[1].reason == "MAX_INVEST"
+        await w.reduce(11, 25, 25, initial=50)
+        for order, volume in ((17, 2), (18, 2), (19, 0)):
+            await w.open(order)
+            assert (await w.links(order))[1].volume == volume
+
+
+async def test_the_config_s_stop_counts_copies_that_are_older(tmp_path: Path) -> None:
+    """20 % of 1,000: 50 units that were open before lose 200 at 1.096. They are closed, with what was opened since."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.open(11, 50)
+        await w.configured(SubscriptionSaved(subscription=follow(1, version=2, stop_loss_rate=D("0.2"))))
+        w.parts_desk.forget()
+        await price(w, "1.09601")
+        assert w.open_volume(ANNA) == 50
+        await price(w, "1.096")
+        assert ((await w.links(11))[1].reason, w.open_volume(ANNA)) == ("COPY_STOP_LOSS", 0)
+
+
+@pytest.mark.parametrize("found", ["skipped", "refused", "closed"])
+async def test_a_copy_that_is_taken_up_binds_and_counts(tmp_path: Path, found: str) -> None:
+    """2 units that the venue has although their link was a skip, or refused: they bind 110 of 150, and have lost 200 at 0.9. So does one
+    of them, which binds 55, when its owner has closed the other.
+    """
+    async with world(tmp_path) as w:
+        one = follow(1, max_invest_rate=D("0.15"), stop_loss_rate=D("0.2"))
+        await w.ready(one.model_copy(update={"max_signal_age_ms": 500}) if found == "skipped" else one)
+        w.venue.refuse["open"] = "UNKNOWN"
+        await w.open(11, opened_ms=w.now - 501)
+        w.venue.refuse.clear()
+        assert (await w.links(11))[1].phase == ("skipped" if found == "skipped" else "rejected")
+        own = {"login": ANNA, "symbol": "EURUSD", "side": "buy", "initial": 2, "volume": 2, "price": D("1.1"), "sl": D(0), "tp": D(0)}
+        w.venue.positions[900] = own | {"client_id": "c-1-11-open-0", "version": 1}
+        if found == "closed":
+            await w.told(w.venue.closing(900, 1, trades.REASON_CLIENT))
+        else:
+            await w.told(trades.PositionsOpened.of([w.venue.opened_row(900)]))
+        await w.open(12)
+        assert (await w.links(12))[1].reason == "MAX_INVEST"
+        w.parts_desk.forget()
+        await price(w, "0.9")
+        assert ((await w.links(11))[1].reason, w.open_volume(ANNA)) == ("COPY_STOP_LOSS", 0)
+
+
+async def test_a_copy_that_rests_binds_what_it_will(tmp_path: Path) -> None:
+    """Two of 110 fit into 250, whether they rest or are filled."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1, max_invest_rate=D("0.25")).model_copy(update={"copy_pending_orders": 1}))
+        for order, volume in ((11, 2), (12, 2), (13, 0)):
+            row = trades.PendingRow(
+                *(order, MASTER, "EURUSD", "buy", "limit", 100, D("1.09"), D(0), D(0), D(0), 0, 1, "", trades.REASON_CLIENT),
+                *(D(10000), D(10000), D(0), 50, 0),
+            )
+            await w.told(trades.PendingPlaced.of([row]))
+            assert (await w.links(order))[1].volume == volume
+        await w.told(*w.venue.fill_pending(50_001))
+        await w.open(14)
+        assert (await w.links(14))[1].reason == "MAX_INVEST"
+
+
 # --- stops
 
 
@@ -242,6 +314,72 @@ async def test_a_followers_own_stops_are_the_venues_and_stay_when_the_master_mov
         await price(w, "1.21")
         assert ((await w.links(11))[1].reason, (await w.links(12))[1].phase) == ("STOP_PROFIT_RATE", "open")
         assert (await w.links(11))[2].phase == "open"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        ({"stop_profit_rate": D("0.1")}, {}, ("1.0", "1.21")),
+        ({"stop_loss_rate": D("0.05")}, {}, ("1.045", "1.3")),
+        ({"stop_loss_rate": D("0.05"), "stop_loss_delay": 10}, {}, ("0", "1.3")),
+        ({"stop_loss_delay": 10}, {}, ("1.0", "1.3")),
+        ({"stop_loss_rate": D("0.05")}, {"stop_profit_rate": D("0.1")}, ("1.0", "1.21")),
+        ({"stop_profit_rate": D("0.1"), "stop_loss_rate": D("0.05")}, {"stop_loss_rate": D("0.05")}, ("1.045", "1.3")),
+    ],
+)
+async def test_a_stop_that_the_follower_has_not_set_stays(
+    tmp_path: Path, first: dict[str, Any], then: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    """Opened at 1.1 with the master's 1.0 and 1.3. What is set no more is the master's again. A loss with a delay is not the venue's."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1))
+        await w.open(11, sl=D("1.0"), tp=D("1.3"))
+        await w.configured(stops(**first))
+        if then:
+            await w.configured(stops(2, **then))
+        position = w.venue.positions[50_001]
+        assert (position["sl"], position["tp"]) == (D(expected[0]), D(expected[1]))
+
+
+async def test_a_stop_that_the_follower_has_moved_by_hand_stays_beside_the_rate(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(follow(1))
+        await w.open(11, sl=D("1.0"), tp=D("1.3"))
+        await w.told(w.venue.stops(50_001, D("1.02"), D("1.25")))
+        await w.configured(stops(stop_profit_rate=D("0.1")))
+        assert (w.venue.positions[50_001]["sl"], w.venue.positions[50_001]["tp"]) == (D("1.02"), D("1.21"))
+        await w.configured(stops(2, stop_loss_rate=D("0.05")))
+        assert (w.venue.positions[50_001]["sl"], w.venue.positions[50_001]["tp"]) == (D("1.045"), D("1.3"))
+
+
+async def test_stops_that_are_set_no_more_are_the_reversed_masters(tmp_path: Path) -> None:
+    """The master buys with 1.0 and 1.3: the short copy's stop loss is 1.3, its take profit would be 1.0, which it does not copy."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1).model_copy(update={"reverse_direction": 1, "copy_tp": 0}))
+        await w.open(11, sl=D("1.0"), tp=D("1.3"))
+        await w.configured(stops(is_long=0, stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        assert (w.venue.positions[50_001]["sl"], w.venue.positions[50_001]["tp"]) == (D("1.155"), D("0.99"))
+        await w.configured(stops(2, is_long=0))
+        assert (w.venue.positions[50_001]["sl"], w.venue.positions[50_001]["tp"]) == (D("1.3"), D(0))
+
+
+async def test_stops_are_not_for_a_copy_that_rests(tmp_path: Path) -> None:
+    """It is filled after they were set, and keeps the master's also when they are told again; those that are set anew are for it."""
+    async with world(tmp_path) as w:
+        await w.ready(follow(1).model_copy(update={"copy_pending_orders": 1}))
+        row = trades.PendingRow(
+            *(11, MASTER, "EURUSD", "buy", "limit", 100, D("1.09"), D(0), D("1.0"), D("1.3"), 0, 1, "", trades.REASON_CLIENT),
+            *(D(10000), D(10000), D(0), 50, 0),
+        )
+        await w.told(trades.PendingPlaced.of([row]))
+        await w.configured(stops(stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        assert (w.venue.pending[50_001]["sl"], w.venue.pending[50_001]["tp"]) == (D("1.0"), D("1.3"))
+        await w.told(*w.venue.fill_pending(50_001))
+        w.now += 10
+        await w.configured(stops(stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        assert await w.orders(ProtectCopies) == []
+        await w.configured(stops(2, updated_ms=w.now, stop_profit_rate=D("0.1"), stop_loss_rate=D("0.05")))
+        assert [(row.sl, row.tp) for event in await w.orders(ProtectCopies) for row in event.rows] == [(D("1.0355"), D("1.199"))]
 
 
 async def test_stops_reach_a_copy_although_the_api_s_clock_is_behind(tmp_path: Path) -> None:

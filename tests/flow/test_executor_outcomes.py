@@ -118,6 +118,65 @@ async def test_a_close_without_an_answer_is_asked_for_under_its_own_id(tmp_path:
         assert (w.open_volume(ANNA), (await w.links())[1].volume_now) == (60, 60)
 
 
+async def test_a_part_s_close_that_is_answered_late_is_unknown_no_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.open(11)
+        w.venue.deaf = True
+        await w.reduce(11, 40, 60)
+        await w.tick(5000)
+        assert (await w.links())[1].reason == "UNKNOWN"
+        w.venue.deaf = False
+        await w.tick(5000)
+        assert ((await w.links())[1].phase, (await w.links())[1].reason, w.open_volume(ANNA)) == ("open", "", 60)
+
+
+async def test_a_part_s_close_leaves_the_drift_of_the_stops(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.open(11)
+        w.venue.refuse["protect"] = "INVALID_STOPS"
+        await w.move_stops(11, "1.095", "0", 2)
+        await w.reduce(11, 40, 60)
+        assert ((await w.links())[1].reason, w.open_volume(ANNA)) == ("SLTP_DRIFT", 60)
+
+
+@pytest.mark.parametrize(("left", "end"), [(100, ("open", 100)), (40, ("open", 40)), (0, ("closed", 0))])
+@pytest.mark.parametrize("found", ["told", "held", "closed"])
+async def test_a_copy_that_was_refused_is_taken_up_as_its_master_stands(
+    tmp_path: Path, found: str, left: int, end: tuple[str, int]
+) -> None:
+    """Refused because nobody knew the outcome. Of the master's 100 so much is left when the venue tells of it, or holds it, or 10 of it are
+    closed by its owner; his stop was moved.
+    """
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        w.venue.refuse["open"] = "UNKNOWN_OUTCOME"
+        await w.open(11, sl=D("1.09"))
+        w.venue.refuse.clear()
+        assert (await w.links())[1].phase == "rejected"
+        await w.move_stops(11, "1.08", "0", 1)
+        if left < 100:
+            await w.reduce(11, 100 - left, left)
+        own = {"login": ANNA, "symbol": "EURUSD", "side": "buy", "initial": 100, "volume": 100, "price": D("1.1"), "tp": D(0)}
+        w.venue.positions[900] = own | {"sl": D("1.09"), "client_id": "c-1-11-open-0", "version": 1}
+        match found:
+            case "told":
+                await w.told(trades.PositionsOpened.of([w.venue.opened_row(900)]))
+            case "held":
+                await reconciled(w)
+            case _:
+                await w.told(w.venue.closing(900, 10, trades.REASON_CLIENT))
+                await reconciled(w)
+        phase, volume = end
+        volume = min(volume, 90) if found == "closed" else volume
+        assert ((await w.links())[1].phase, w.open_volume(ANNA)) == (phase, volume)
+        if left:
+            assert w.venue.positions[900]["sl"] == D("1.08")
+        else:
+            assert (await w.links())[1].reason == "MASTER_CLOSED"
+
+
 async def test_a_refused_close_is_tried_again_under_the_next_id(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.ready(subscription(1, ANNA))
@@ -249,6 +308,52 @@ async def test_an_opening_that_comes_after_its_position_was_found_is_decided_on(
         if left:
             await w.reduce(11, left, 0)
             assert ((await w.links())[1].phase, w.open_volume(ANNA)) == ("closed", 0)
+
+
+@pytest.mark.parametrize(("left", "end"), [(40, ("open", "", 40)), (0, ("skipped", "MASTER_CLOSED", 0))])
+async def test_an_opening_that_is_retried_after_the_close_opens_what_is_left(tmp_path: Path, left: int, end: Any) -> None:
+    """Its stop is the opening's, since a closing tells of none."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.reduce(11, 100 - left, left)
+        for _ in range(2):
+            await w.told(opened(11, 100, now=w.now, sl=D("1.09")))
+            link = (await w.links())[1]
+            assert (link.phase, link.reason, w.open_volume(ANNA)) == end
+        assert link.sl == (D("1.09") if left else 0)
+        assert len(await w.orders(OpenCopies)) == int(left > 0)
+
+
+async def test_the_opening_of_a_pending_order_that_is_retried_after_the_close(tmp_path: Path) -> None:
+    """Its fill lies among the dead letters, its close does not: who copies the order and who copies the position have nothing open."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, copy_pending_orders=1), subscription(2, BEN))
+        row = trades.PendingRow(
+            *(11, MASTER, "EURUSD", "buy", "limit", 100, D("1.09"), D(0), D(0), D(0), 0, 1, "", trades.REASON_CLIENT),
+            *(D(10000), D(10000), D(0)),
+        )
+        await w.told(trades.PendingPlaced.of([row]))
+        await w.reduce(11, 100, 0)
+        await w.told(opened(11, 100, now=w.now))
+        links = await w.links()
+        assert [(links[n].phase, links[n].reason) for n in (1, 2)] == [("cancelled", "MASTER_CLOSED"), ("skipped", "MASTER_CLOSED")]
+        assert (await w.orders(OpenCopies), w.venue.pending) == ([], {})
+
+
+async def test_closings_of_unknown_positions_are_kept_of_masters_alone_and_for_a_while(tmp_path: Path) -> None:
+    day = 86_400_000
+    async with world(tmp_path, retention_days=3) as w:
+        await w.ready(subscription(1, ANNA))
+        await w.reduce(11, 100, 0)
+        own = {"login": BEN, "symbol": "EURUSD", "side": "buy", "initial": 100, "volume": 100, "price": D("1.1"), "client_id": ""}
+        w.venue.positions[12] = own
+        await w.told(w.venue.closing(12, 100, trades.REASON_CLIENT))
+        kept = []
+        for _ in range(2):
+            async with w.executor.read() as session:
+                kept.append([row[0] for row in await store.read_rows(session, store.Position)])
+            await w.tick(4 * day)  # the retention is 3 days
+        assert kept == [[11], []]
 
 
 @pytest.mark.parametrize(("policy", "closes"), [("adopt", 1), ("close", 1), ("report", 0)])

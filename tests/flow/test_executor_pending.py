@@ -4,12 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from executor import snapshots
 from shared.contracts import trades
-from shared.contracts.config import SubscriptionDeleted
+from shared.contracts.config import (
+    CopyMode,
+    Follower,
+    FollowerSaved,
+    Halt,
+    HaltSaved,
+    Master,
+    MasterSaved,
+    SubscriptionDeleted,
+    SubscriptionSaved,
+    SubscriptionStatus,
+)
 from shared.contracts.links import LinkState
 from shared.contracts.orders import CancelCopies, OpenCopies, PlaceCopies, ReplaceCopies
 
-from tests.flow.executor_world import ANNA, BEN, MASTER, NOW, D, opened, subscription, world
+from tests.flow.executor_world import ANNA, BEN, MASTER, NOW, D, account, opened, subscription, world
 
 pytestmark = pytest.mark.anyio
 
@@ -95,10 +107,20 @@ async def test_a_followers_own_cancel(tmp_path: Path) -> None:
         await w.ready(subscription(1, ANNA, **COPIES))
         await w.told(trades.PendingPlaced.of([pending()]))
         p = w.venue.pending.pop(50_001)
-        await w.told(trades.PendingCancelled.of([trades.PendingGoneRow(50_001, ANNA, "EURUSD", p["client_id"], "CANCELLED")]))
+        await w.told(trades.PendingCancelled.of([trades.PendingGoneRow(50_001, ANNA, "EURUSD", p["client_id"], trades.REASON_CLIENT)]))
         assert (await w.links())[1].reason == "FOLLOWER_CANCELLED"
         await w.told(*filled(w))
         assert await w.orders(OpenCopies) == [], "who gave the order up is not brought in again"
+
+
+@pytest.mark.parametrize("reason", ["NOT_ENOUGH_MONEY", "TRADING_HALTED", "EXPIRED"])
+async def test_the_venue_s_own_cancel_is_told_with_its_reason(tmp_path: Path, reason: str) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        p = w.venue.pending.pop(50_001)
+        await w.told(trades.PendingCancelled.of([trades.PendingGoneRow(50_001, ANNA, "EURUSD", p["client_id"], reason)]))
+        assert ((await w.links())[1].phase, (await w.links())[1].reason) == ("cancelled", reason)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +143,136 @@ async def test_only_the_master_is_filled_and_the_price_has_run_away(tmp_path: Pa
         await w.told(*filled(w))
         link = (await w.links())[1]
         assert (link.phase, link.reason, w.open_volume(ANNA)) == ("cancelled", "PRICE_MOVED", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (SubscriptionSaved(subscription=subscription(1, ANNA, version=2, status=SubscriptionStatus.PAUSED, **COPIES)), "PAUSED"),
+        (SubscriptionSaved(subscription=subscription(1, ANNA, version=2, enabled=0, **COPIES)), "DISABLED"),
+        (SubscriptionSaved(subscription=subscription(1, ANNA, version=2, copy_mode=CopyMode.CLOSE_ONLY, **COPIES)), "CLOSE_ONLY"),
+        (SubscriptionSaved(subscription=subscription(1, ANNA, version=2, max_positions=1, **COPIES)), ""),
+        (MasterSaved(master=Master(id=1, login=MASTER, customer_id=1, enabled=0, version=2)), "MASTER_DISABLED"),
+        (FollowerSaved(follower=Follower(id=ANNA, login=ANNA, customer_id=1, enabled=0, version=2)), "FOLLOWER_DISABLED"),
+        (HaltSaved(halt=Halt(id=1, scope="follower", key=str(ANNA))), "HALTED"),
+        (HaltSaved(halt=Halt(id=1, scope="symbol", key="GBPUSD", mode="reduce_only")), "REDUCE_ONLY"),
+        (HaltSaved(halt=Halt(id=1, scope="follower", key=str(BEN))), ""),
+    ],
+)
+async def test_only_the_master_is_filled_and_the_subscription_opens_nothing_now(tmp_path: Path, change: Any, reason: str) -> None:
+    """The copies are in GBPUSD. What has come to hold back every opening holds back this one, too; its own count does not."""
+    async with world(tmp_path, symbol_map={"*": {"EURUSD": "GBPUSD"}}) as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        await w.configured(change)
+        await w.told(*filled(w))
+        link = (await w.links())[1]
+        assert (link.phase, link.reason) == (("cancelled", reason) if reason else ("open", ""))
+        assert (w.open_volume(ANNA), w.venue.pending) == (0 if reason else 100, {})
+
+
+async def test_only_the_master_is_filled_and_the_follower_has_lost_too_much(tmp_path: Path) -> None:
+    """10 % fallen from 10,000: the guard has stopped the subscription while the order rested."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, drawdown_percent=D(10), **COPIES))
+        await w.told(trades.AccountsChanged.of([account(ANNA)]))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        await w.told(trades.AccountsChanged.of([account(ANNA, "9000")]))
+        await w.told(*filled(w))
+        assert ((await w.links())[1].reason, w.open_volume(ANNA)) == ("STOPPED", 0)
+
+
+@pytest.mark.parametrize("mode", [CopyMode.FULL_SYNC, CopyMode.OPEN_ONLY])
+async def test_the_masters_close_withdraws_a_copy_that_was_left_resting(tmp_path: Path, mode: CopyMode) -> None:
+    """Also of a subscription that follows no closes: filled later, it would copy what the master has not."""
+    async with world(tmp_path, pending_fill_policy="leave") as w:
+        await w.ready(subscription(1, ANNA, copy_mode=mode, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        await w.told(*filled(w))
+        await w.reduce(11, 100, 0)
+        link = (await w.links())[1]
+        assert (link.phase, link.reason, w.venue.pending) == ("cancelled", "MASTER_CLOSED", {})
+
+
+async def test_a_copy_that_was_left_resting_has_its_share_when_it_is_filled(tmp_path: Path) -> None:
+    """The master closes 60 of 100 while it rests: 40 are left of it."""
+    async with world(tmp_path, pending_fill_policy="leave") as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        await w.told(*filled(w))
+        await w.reduce(11, 60, 40)
+        assert (await w.links())[1].phase == "pending"
+        await w.told(*w.venue.fill_pending(50_001))
+        assert (w.open_volume(ANNA), (await w.links())[1].phase) == (40, "open")
+
+
+async def test_the_master_closes_while_the_withdrawal_is_on_its_way(tmp_path: Path) -> None:
+    """Then nothing is opened instead."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        w.venue.deaf = True
+        await w.told(*filled(w))
+        await w.reduce(11, 100, 0)
+        w.venue.deaf = False
+        await w.tick(5000)
+        assert ((await w.links())[1].reason, w.venue.pending, await w.orders(OpenCopies)) == ("MASTER_CLOSED", {}, [])
+
+
+@pytest.mark.parametrize("asked", ["by the timer", "by a snapshot"])
+async def test_a_placing_that_was_lost_is_not_asked_for_again_when_the_order_is_withdrawn(tmp_path: Path, asked: str) -> None:
+    """Placed after its withdrawal it would rest for ever."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        w.venue.deaf = True
+        await w.told(trades.PendingPlaced.of([pending()]))
+        await w.told(gone())
+        w.venue.deaf = False
+        if asked == "by the timer":
+            await w.tick(5000)
+        else:
+            async with w.executor.work() as work:
+                await snapshots.orders(w.parts_desk, work)
+            await w.loop.settle()
+        link = (await w.links())[1]
+        assert (link.phase, link.reason, w.venue.pending, len(await w.orders(PlaceCopies))) == ("cancelled", "MASTER_CANCELLED", {}, 1)
+
+
+async def test_only_the_master_is_filled_and_the_placing_was_lost(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        w.venue.deaf = True
+        await w.told(trades.PendingPlaced.of([pending()]))
+        w.venue.deaf = False
+        await w.told(*filled(w))
+        assert ((await w.links())[1].phase, (await w.links())[1].reason, w.venue.pending) == ("cancelled", "NOT_FILLED", {})
+
+
+async def test_a_copy_that_is_filled_first_follows_the_stops_of_the_masters_order(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        await w.told(*w.venue.fill_pending(50_001))
+        await w.told(trades.PendingChanged.of([pending(sl=D("1.07"), tp=D("1.2"), version=3)]))
+        await w.told(trades.PendingChanged.of([pending(sl=D("1.06"), tp=D("1.2"), version=2)]))
+        assert (w.venue.positions[50_001]["sl"], w.venue.positions[50_001]["tp"]) == (D("1.07"), D("1.2"))
+        await w.told(*filled(w))
+        await w.move_stops(11, "1.05", "1.2", 1)
+        assert w.venue.positions[50_001]["sl"] == D("1.05")
+
+
+async def test_a_copy_that_is_filled_after_it_was_given_up_follows_the_masters_close(tmp_path: Path) -> None:
+    """The price had run away, so nothing was opened instead; the master has closed when the venue tells that the order was filled."""
+    async with world(tmp_path) as w:
+        await w.ready(subscription(1, ANNA, max_slippage_points=500, **COPIES))
+        await w.told(trades.PendingPlaced.of([pending()]))
+        resting = dict(w.venue.pending[50_001])
+        await w.told(*filled(w))
+        assert (await w.links())[1].reason == "PRICE_MOVED"
+        await w.reduce(11, 100, 0)
+        w.venue.pending[50_001] = resting
+        await w.told(*w.venue.fill_pending(50_001))
+        assert ((await w.links())[1].phase, (await w.links())[1].reason, w.open_volume(ANNA)) == ("closed", "MASTER_CLOSED", 0)
 
 
 async def test_the_copy_is_filled_while_its_withdrawal_is_on_its_way(tmp_path: Path) -> None:

@@ -282,6 +282,29 @@ async def test_deleting_a_master_or_follower(tmp_path: Path, who: str, policy: A
         assert set(await w.links(12)) == (set() if who == "master" else {2})
 
 
+@pytest.mark.parametrize("who", ["master", "follower"])
+async def test_who_ended_without_a_word_copies_nothing_and_comes_back_by_what_a_restored_store_tells(tmp_path: Path, who: Any) -> None:
+    """Made as 9 after the backup, which has the login as 3: 9 ends, its copies stay, and 3 holds, in memory and after a restart."""
+    async with world(tmp_path) as w:
+        await w.ready()
+        saved: Any = (
+            [MasterSaved(master=Master(id=number, login=MASTER, customer_id=1, version=version)) for number, version in ((9, 2), (3, 40))]
+            if who == "master"
+            else [FollowerSaved(follower=Follower(id=number, login=ANNA, customer_id=1, version=2)) for number in (99_999, 99_998)]
+        )
+        await w.configured(saved[0], SubscriptionSaved(subscription=subscription(1, ANNA)))
+        await w.open(11)
+        await w.configured(RecordsHeld(noun=who, first=1, last=99_999, ids=(3, BEN, CARL)))
+        await w.open(12)
+        assert w.open_volume(ANNA) == 100
+        w.parts_desk.forget()
+        await w.configured(saved[1], SubscriptionSaved(subscription=subscription(1, ANNA, version=9)))
+        for order in (13, 14):
+            await w.open(order)
+            w.parts_desk.forget()
+        assert w.open_volume(ANNA) == 300
+
+
 @pytest.mark.parametrize("heard", [True, False])
 @pytest.mark.parametrize("who", ["master", "follower", "subscription"])
 async def test_what_has_ended_does_not_begin_again_by_what_is_told_late(tmp_path: Path, who: str, heard: bool) -> None:

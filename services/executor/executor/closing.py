@@ -7,11 +7,13 @@ from executor.columns import S
 from executor.desk import Desk
 from executor.links import CLOSE_SENT, LET_GO, WITHDRAWN, after
 from executor.outgoing import Outgoing
-from executor.records import LinkRecord
+from executor.records import POSITION, LinkRecord
 
 MASTER_CLOSED, UNSUBSCRIBED, MASTER_CANCELLED, STOPPED = "MASTER_CLOSED", "UNSUBSCRIBED", "MASTER_CANCELLED", "STOPPED"
 MASTER_FILLED = "MASTER_FILLED"
 """A pending copy is withdrawn because the master's order was filled, to be opened at market instead."""
+NOT_FILLED = "NOT_FILLED"
+"""A pending copy is withdrawn for good because the master's order was filled without it."""
 
 
 async def master_reduced(desk: Desk, out: Outgoing, link: LinkRecord, left: int, symbol: str) -> None:
@@ -22,6 +24,8 @@ async def master_reduced(desk: Desk, out: Outgoing, link: LinkRecord, left: int,
     if await follows(desk, link):
         link.target = min(link.target, share(desk, link))
         await settle(desk, out, link, MASTER_CLOSED)
+    if link.phase == links.PENDING and not (left and link.target):
+        withdraw(desk, out, link, MASTER_CLOSED)  # also one that follows no closes: it would open what the master has not
     desk.changed_link(link)
     out.tell(link, symbol)
 
@@ -38,7 +42,7 @@ def share(desk: Desk, link: LinkRecord) -> int:
     """What is to be left of a copy of which the master has `master_now` open."""
     facts = desk.memory.market.symbols.get(link.symbol)
     smallest, step = (facts.volume_min, max(1, facts.volume_step)) if facts else (1, 1)
-    now = link.volume_now if link.follower_order else link.volume
+    now = link.volume_now if link.follower_order and link.kind == POSITION else link.volume
     return links.target(link.volume, now, link.master_now, link.master_volume, smallest, step, desk.settings.dust_policy)
 
 
@@ -90,6 +94,8 @@ def withdraw(desk: Desk, out: Outgoing, link: LinkRecord, reason: str) -> None:
     if reason != MASTER_FILLED:
         link.target = 0
     if link.close_volume:
+        if link.close_reason == MASTER_FILLED:
+            link.close_reason = reason
         return
     link.close_step += 1
     link.close_volume = link.volume

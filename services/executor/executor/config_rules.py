@@ -4,6 +4,8 @@ Amounts are in 1e-8 of the follower's currency, margins those of the follow leve
 docs/decisions/0013-the-follow-config.md.
 """
 
+from fractions import Fraction
+
 from shared.contracts.config import VolumeMode
 
 from executor.terms import Rules, Signal, Standing, Terms
@@ -56,7 +58,6 @@ def over(volume: int, terms: Terms, rules: Rules, standing: Standing) -> str:
     return ""
 
 
-def stake(volume: int, terms: Terms, leverage: int) -> int:
-    """What a copy binds, rounded up: its notional by its leverage."""
-    unit = terms.margin_den * leverage
-    return -(-volume * terms.margin_num // unit)
+def stake(volume: int, margin: Fraction, leverage: int) -> int:
+    """What a copy binds, rounded up: its notional (`margin` is that of a volume unit) by its leverage."""
+    return -(-volume * margin.numerator // (margin.denominator * leverage))

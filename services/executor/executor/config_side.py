@@ -13,9 +13,9 @@ from shared.contracts.config import (
 )
 from shared.money import EXACT
 from shared.store.work import Work
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from executor import follow_stops, links
+from executor import follow_stops, links, stakes
 from executor.amounts import bounded, units
 from executor.closing import UNSUBSCRIBED, let_go
 from executor.columns import S
@@ -115,6 +115,7 @@ async def subscription_saved(desk: Desk, work: Work, out: Outgoing, event: Subsc
     follow_stops.put_copy_stop(desk, subscription)
     await _rank(desk, subscription.follower_login)
     await _put_columns(desk, subscription)
+    await stakes.of_older(desk, subscription)
     if known and not event.copy_existing:
         return
     for position in await desk.positions_of(subscription.master_login):
@@ -139,14 +140,42 @@ async def subscription_deleted(desk: Desk, out: Outgoing, subscription: Subscrip
     await _delete(desk, out, subscription.id, (subscription.master_login, subscription.follower_login), close)
 
 
-async def subscriptions_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
-    """Subscriptions that ended without a word, in what is lost: their open copies stay with the followers."""
+async def records_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
+    """What ended without a word, in what is lost. Open copies stay with the followers."""
+    match event.noun:
+        case "subscription":
+            await _subscriptions_held(desk, out, event)
+        case "master" | "follower":
+            await _accounts_held(desk, out, event)
+        case "reward_policy":
+            pass  # the rewards service's matter
+
+
+async def _subscriptions_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
     await desk.write()
     own, held = table(SubscriptionRow), set(event.ids)
     rows = await read_rows(desk.session, SubscriptionRow, own.c.id >= event.first, own.c.id <= event.last, own.c.deleted == 0)
     for row in rows:
         if row[0] not in held:
             await _delete(desk, out, row[0], (row[2], row[3]), False)
+
+
+async def _accounts_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
+    """Whatever is told of these logins from now on is newer: a record that was made after another one may be lost, and the other one
+    there again."""
+    await desk.write()
+    model, column = (MasterRow, "master_login") if event.noun == "master" else (FollowerRow, "follower_login")
+    own = table(model)
+    gone = (own.c.id.between(event.first, event.last), own.c.id.not_in(event.ids))
+    for login, deleted in (await desk.session.execute(select(own.c.login, own.c.deleted).where(*gone))).all():
+        await desk.session.execute(update(own).where(own.c.login == login).values(id=0, version=0, deleted=1))
+        if deleted:
+            continue
+        if model is MasterRow:
+            desk.memory.masters[login] = MasterFacts(0, 0)
+        else:
+            desk.take_follower(login, 0, ALLOW_ALL, 0)
+        await _end_all(desk, out, column, login, close=False)
 
 
 async def _delete(desk: Desk, out: Outgoing, subscription: int, logins: tuple[int, int], close: bool) -> None:

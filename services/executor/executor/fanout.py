@@ -1,6 +1,8 @@
 """One decision for all followers of a master: by the plain rule for a few, by columns for many; and what it becomes."""
 
 from collections import Counter as Tally
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from shared.store.work import Work
@@ -90,7 +92,8 @@ def _few(
 
 def _stake(desk: Desk, position: PositionRecord, rules: Rules, standing: Standing, terms: Terms, login: int, volume: int) -> None:
     """Keeps what a copy binds of a follow config's money."""
-    margin = config_rules.stake(volume, terms, config_rules.gear(rules.leverage, standing.leverage))
+    unit = Fraction(terms.margin_num, terms.margin_den)
+    margin = config_rules.stake(volume, unit, config_rules.gear(rules.leverage, standing.leverage))
     desk.memory.follows.take(StakeFacts(rules.subscription, position.order, login, margin, margin, rules.leverage, desk.now))
     desk.put_sums(position.login, rules.subscription)
 
@@ -194,6 +197,27 @@ async def had_by_another(desk: Desk, fan: Fan, only: int) -> frozenset[int]:
     them when they left, is not opened again because they come back."""
     others = [link for link in fan.values() if link.subscription != only and link.phase in HELD]
     return frozenset([link.follower_login for link in others if await desk.subscription(link.master_login, link.subscription) is None])
+
+
+class Ground(NamedTuple):
+    """What a decision on a signal is made from, for one subscription."""
+
+    terms: Terms
+    rules: Rules
+    standing: Standing
+
+
+async def ground_of(desk: Desk, position: PositionRecord, subscription: int) -> Ground | None:
+    """What one subscription would decide from now; None when it has ended."""
+    columns = await desk.columns(position.login)
+    place = columns.find(subscription)
+    if place is None or columns.data[place, S["deleted"]]:
+        return None
+    places = np.array([place])
+    table = await terms_of(desk, position.symbol, columns, places, position.login)
+    data = rows_at(columns.data, places)
+    standing = standings(data, rows_at(desk.memory.accounts.grid.data, data[:, S["account"]])).tolist()
+    return Ground(table.terms[0], columns.rules(place, desk.memory.lists_with(position.symbol)), Standing._make(standing[0]))
 
 
 async def signal_of(desk: Desk, position: PositionRecord, *, asked: bool, closed: bool = False) -> Signal:

@@ -252,11 +252,11 @@ class Flow:
                 await config_side.halt_saved(desk, event.halt)
             case StopsSaved():
                 await follow_stops.stops_saved(desk, out, event)
-            case RecordsHeld() if event.noun == "subscription":
-                await config_side.subscriptions_held(desk, out, event)
+            case RecordsHeld():
+                await config_side.records_held(desk, out, event)
             case HaltsHeld():
                 await config_side.halts_held(desk, event)
-            case PolicySaved() | PolicyDeleted() | RecordsHeld():
+            case PolicySaved() | PolicyDeleted():
                 pass  # rewards are the rewards service's matter
             case _:
                 assert_never(event)

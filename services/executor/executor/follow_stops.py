@@ -14,7 +14,7 @@ from executor.desk import Desk
 from executor.fanouts import of_logins
 from executor.follower_side import symbol_of
 from executor.follows import CopyStopFacts, OwnStopFacts
-from executor.master_side import protect
+from executor.master_side import masters_stops, protect
 from executor.outgoing import Outgoing
 from executor.records import LinkRecord
 from executor.store import Link, table
@@ -50,7 +50,7 @@ async def stops_saved(desk: Desk, out: Outgoing, event: StopsSaved) -> None:
     """A follower has set stops for what it holds under a master in a symbol: the venue's stops, and ours for the rates and the delay.
 
     Told again, in a snapshot, they are not for copies of later. Of what is told for the first time no clock decides: the api's is not ours,
-    and a copy that has just been opened may seem to be of later.
+    and a copy that has just been opened may seem to be of later. One that rests is not held: for it they are none, which is kept, too.
     """
     stops = event.stops
     again = event.time > stops.updated_ms
@@ -60,17 +60,33 @@ async def stops_saved(desk: Desk, out: Outgoing, event: StopsSaved) -> None:
         known = desk.memory.follows.own_stop(found)
         fits = (found.symbol, found.side) == (stops.symbol, side)
         later = again and found.created_ms > stops.updated_ms
-        if not fits or later or found.follower_order == 0 or (known and known.version >= stops.version):
+        rests = found.phase == links.PENDING
+        if not fits or later or (found.follower_order == 0 and not rests) or (known and known.version >= stops.version):
             continue
-        profit, loss = _prices(desk, found, stops)
+        profit, loss = (0, 0) if rests else _prices(desk, found, stops)
         own = OwnStopFacts(found.subscription, found.master_order, found.follower_login, stops.version, profit, loss, 0)
         own.delay_ms = stops.stop_loss_delay * 1000
         desk.memory.follows.put_own_stop(own)
-        found.want_tp = profit
-        found.want_sl = 0 if own.delay_ms else loss  # the venue knows no delay: a stop with one is ours alone
-        protect(desk, out, found)
-        desk.changed_link(found)
-        out.tell(found, await symbol_of(desk, found))
+        await _follow_own(desk, out, found, own, known)
+
+
+async def _follow_own(desk: Desk, out: Outgoing, link: LinkRecord, own: OwnStopFacts, known: OwnStopFacts | None) -> None:
+    """Brings a copy's stops to what its follower has set. One that is not set stays, or is the master's again if it was set before."""
+    before = (link.want_sl, link.want_tp)
+    sl, tp = await masters_stops(desk, link)
+    if own.loss:
+        link.want_sl = 0 if own.delay_ms else own.loss  # the venue knows no delay: a stop with one is ours alone
+    elif known and known.loss:
+        link.want_sl = sl
+    if own.profit:
+        link.want_tp = own.profit
+    elif known and known.profit:
+        link.want_tp = tp
+    if (link.want_sl, link.want_tp) == before:
+        return
+    protect(desk, out, link)
+    desk.changed_link(link)
+    out.tell(link, await symbol_of(desk, link))
 
 
 def _prices(desk: Desk, link: LinkRecord, stops: PositionStops) -> tuple[int, int]:

@@ -3,14 +3,14 @@
 from shared.contracts.trades import REASON_CLIENT, REASON_SL, REASON_STOP_OUT, REASON_TP, ChangedRow, ClosedRow, OpenedRow, RejectedRow
 from shared.ids import CopyId, copy_client_id, parse_copy_client_id
 
-from executor import links
+from executor import links, stakes
 from executor.amounts import units
-from executor.closing import MASTER_CLOSED, follows, settle, share, withdrawn
+from executor.closing import MASTER_CLOSED, MASTER_FILLED, NOT_FILLED, follows, settle, share, withdrawn
 from executor.desk import Desk
-from executor.levels import PRICE_DRIFT, STOPS_DRIFT, wanted_stops
+from executor.levels import DRIFTS, PRICE_DRIFT, STOPS_DRIFT, wanted_stops
 from executor.links import CLOSE_LOST, CLOSE_REFUSED, FILLED, GONE, REFUSED, after
 from executor.manual import forbidden, undone
-from executor.master_side import approach
+from executor.master_side import approach, follow_stops
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord
 
@@ -40,11 +40,11 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
     phase = after(link.phase, FILLED)
     if (link.follower_order and link.kind == POSITION) or (phase == link.phase and phase != links.CLOSING):
         return  # told before, or a link that has come to its end
-    if not link.active:
-        desk.count(link, 1)
+    taken_up = not link.active
     if link.phase == links.SKIPPED:
-        await _take_up(desk, link, row, row.volume)
         link.want_sl, link.want_tp = units(row.sl), units(row.tp)
+    if taken_up:
+        await _take_up(desk, out, link, row, row.volume)
     wanted_whole = link.target == link.volume
     link.enter(phase)
     link.kind = POSITION
@@ -52,6 +52,8 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
     link.volume = link.volume_now = row.volume
     link.price, link.sl, link.tp = units(row.price), units(row.sl), units(row.tp)
     link.reason = ""
+    if taken_up:
+        await stakes.of_taken_up(desk, link)
     if phase == links.OPEN:
         link.sent_ms = link.close_volume = 0
         if link.target:
@@ -63,15 +65,25 @@ async def filled(desk: Desk, out: Outgoing, row: OpenedRow) -> None:
     out.tell(link, await symbol_of(desk, link))
 
 
-async def _take_up(desk: Desk, link: LinkRecord, row: OpenedRow | ClosedRow, volume: int) -> None:
-    """A skipped link whose copy the venue has all the same, decided on before this store was lost. Its master may have closed since."""
+async def _take_up(desk: Desk, out: Outgoing, link: LinkRecord, row: OpenedRow | ClosedRow, volume: int) -> None:
+    """A link without a copy, which the venue has all the same: refused because nobody knew the outcome, withdrawn too late, or skipped,
+    but decided on before this store was lost. What its master has closed and changed since, nobody told it.
+    """
+    desk.count(link, 1)
     position = await desk.position(link.master_order)
-    link.symbol, link.side = row.symbol, row.side
-    link.volume = link.target = volume
-    link.master_volume = link.master_volume or (position.initial if position else 0)
+    if link.phase == links.SKIPPED:
+        link.symbol, link.side = row.symbol, row.side
+        link.volume = link.target = volume
+        link.master_volume = link.master_volume or (position.initial if position else 0)
     link.master_now = position.volume if position else 0
+    link.reason = ""
+    if link.target:
+        link.close_reason = ""  # it is not to be closed as it was to be withdrawn
     if await follows(desk, link):
-        link.target = share(desk, link)
+        link.target = min(link.target, share(desk, link))
+    if position is not None and link.seen_version < position.version:
+        link.seen_version = position.version
+        await follow_stops(desk, out, link, position)
 
 
 async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
@@ -85,15 +97,15 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     if not link.active and link.phase != links.DETACHED and not taken_up:
         return
     if taken_up:
-        desk.count(link, 1)
-    if link.phase == links.SKIPPED:
-        await _take_up(desk, link, row, row.initial)
+        await _take_up(desk, out, link, row, row.initial)
     own = row.client_id == copy_client_id(link.subscription, link.master_order, "close", link.close_step)
     told_first = link.follower_order == 0 or row.left < link.volume_now
     if link.follower_order == 0:  # the closing is told before the opening
         link.enter(after(link.phase, FILLED))
         link.kind = POSITION
         link.follower_order, link.volume, link.price = row.order, row.initial, units(row.open_price)
+        if taken_up:
+            await stakes.of_taken_up(desk, link)
     elif row.left >= link.volume_now and not own:
         return
     if told_first and row.reason == REASON_CLIENT:
@@ -106,12 +118,18 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     if row.left == 0:
         _closed(desk, link, row, own)
     else:
-        if link.phase == links.CLOSING and own:
-            link.enter(after(link.phase, CLOSE_REFUSED))
-        link.target = min(link.target, row.left)
-        await settle(desk, out, link, link.close_reason or MASTER_CLOSED)
+        await _part_closed(desk, out, link, row, own)
     desk.changed_link(link)
     out.tell(link, await symbol_of(desk, link))
+
+
+async def _part_closed(desk: Desk, out: Outgoing, link: LinkRecord, row: ClosedRow, own: bool) -> None:
+    if own and link.phase == links.CLOSING:
+        link.enter(after(link.phase, CLOSE_REFUSED))
+    if own and link.reason not in DRIFTS:
+        link.reason = ""
+    link.target = min(link.target, row.left)
+    await settle(desk, out, link, link.close_reason or MASTER_CLOSED)
 
 
 def _closed(desk: Desk, link: LinkRecord, row: ClosedRow, own: bool) -> None:
@@ -162,7 +180,7 @@ async def rejected(desk: Desk, out: Outgoing, row: RejectedRow) -> None:
             close_refused(desk, link, row.reason)
         case "cancel" if copy.step == link.close_step and link.phase == links.PENDING:
             if row.reason == "ORDER_NOT_FOUND":
-                withdrawn(desk, link, link.close_reason)
+                withdrawn(desk, link, NOT_FILLED if link.close_reason == MASTER_FILLED else link.close_reason)
             elif link.close_volume:
                 link.close_volume, link.sent_ms, link.reason = 0, desk.now, row.reason
         # `protect_ms` stays: the timer sends the change again, under a new step

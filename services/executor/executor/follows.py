@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from executor import links
 from executor.columns import Columns, S
-from executor.records import LinkRecord
+from executor.records import POSITION, LinkRecord
 from executor.store import CopyStop, OwnStop, Stake, read_rows, table, write_rows
 
 DAY_MS = 86_400_000
@@ -128,7 +128,7 @@ class Follows:
             stake.margin = stake.bound = 0
         elif not link.active:
             stake.bound = 0
-        elif link.follower_order and link.volume:
+        elif link.follower_order and link.kind == POSITION and link.volume:
             stake.bound = -(-stake.margin * link.volume_now // link.volume)
         stake.ended_ms = 0 if link.active else stake.ended_ms or now
         if before == (stake.margin, stake.bound, stake.ended_ms):

@@ -34,6 +34,11 @@ def gate(signal: Signal, terms: Terms, rules: Rules, standing: Standing, sl: int
     )
 
 
+def barred(signal: Signal, terms: Terms, rules: Rules, standing: Standing) -> str:
+    """Why a subscription opens nothing now, whatever it is; empty when it may."""
+    return _status(signal, rules, standing) or _halt(signal, terms, standing)
+
+
 def _status(signal: Signal, rules: Rules, standing: Standing) -> str:
     refusals = (
         (not rules.enabled or rules.status == SubscriptionStatus.DISABLED, DISABLED),

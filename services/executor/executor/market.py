@@ -108,7 +108,7 @@ class Market:
             return Terms(name, 0, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 1)
         norm = Fraction(masters.contract_size * own.volume_per_lot, own.contract_size * masters.volume_per_lot)
         fx = self.rate(currency, master_currency)
-        margin = self._margin(own, currency)
+        margin = self.margin(own, currency, own.ask)
         return Terms(
             symbol=name,
             known=1,
@@ -127,7 +127,7 @@ class Market:
             least=own.room.least,
         )
 
-    def _margin(self, facts: SymbolFacts, currency: str) -> Fraction:
-        """1e-8 of the account's currency that one volume unit needs at leverage 1: its notional at the dearer price."""
-        notional = Fraction(facts.contract_size * facts.ask, UNIT * facts.volume_per_lot)
+    def margin(self, facts: SymbolFacts, currency: str, price: int) -> Fraction:
+        """1e-8 of the account's currency that one volume unit needs at leverage 1: its notional at this price."""
+        notional = Fraction(facts.contract_size * price, UNIT * facts.volume_per_lot)
         return notional * self.rate(facts.quote_currency, currency)

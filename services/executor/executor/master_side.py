@@ -27,10 +27,10 @@ OnFilled = Callable[[Desk, Outgoing, PositionRecord], Awaitable[None]]
 
 
 async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_filled: OnFilled) -> None:
-    """A position that nobody copied was opened. One that is known already (told twice) changes nothing, unless a reconcile has only noted
-    it: then its opening comes late (a dead letter that was retried, say), and what is left of it is decided on.
+    """A position that nobody copied was opened. One that is known already (told twice) changes nothing, unless a reconcile or a closing has
+    only noted it: then its opening comes late (a dead letter that was retried, say), and what is left of it is decided on.
 
-    `on_filled` is what happens when it was a pending order before.
+    `on_filled` is what happens when it was a pending order before; also of that something may have been closed by now.
     """
     known = await desk.position(row.order) if await may_be_known(desk, row) else None
     if known is not None and known.kind == POSITION and not known.only_noted:
@@ -58,17 +58,17 @@ async def opened(desk: Desk, work: Work, out: Outgoing, row: OpenedRow, on_fille
         leverage=row.leverage,
         margin_type=row.margin_type,
     )
-    late = known if known is not None and known.only_noted else None
-    if late is not None:
-        position.volume, position.sl, position.tp = late.volume, late.sl, late.tp
-        position.version, position.closed_ms = late.version, late.closed_ms
+    if known is not None and (known.only_noted or known.volume < known.initial):
+        position.volume, position.closed_ms = known.volume, known.closed_ms
+    if known is not None and known.only_noted and known.version:  # without a version nobody has told of its stops
+        position.version, position.sl, position.tp = known.version, known.sl, known.tp
     desk.changed_position(position)
     if await undone(desk, row.login, row.order, "opened", copied=False):
         out.close_forbidden(row)
         return
     ahead = desk.settings.closed_meanwhile == "skip" and row.order in closed_ahead(work)
     await fan_out(desk, work, position, new=known is None, closed=ahead or not position.volume)
-    if known is not None and late is None:
+    if known is not None and known.kind != POSITION:
         await on_filled(desk, out, position)
 
 
@@ -86,6 +86,8 @@ async def may_be_known(desk: Desk, row: OpenedRow) -> bool:
 async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     """A master has closed a part, or (left 0) the whole, for whatever reason: a stop loss or stop-out is a close."""
     position = await desk.position(row.order)
+    if position is None and row.login in desk.memory.masters:
+        _note(desk, row)
     if position is None or row.left >= position.volume:
         return
     if row.reason == REASON_CLIENT:
@@ -96,6 +98,35 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
     desk.changed_position(position)
     for link in list((await desk.fan(row.order)).values()):
         await master_reduced(desk, out, link, row.left, position.symbol)
+
+
+def _note(desk: Desk, row: ClosedRow) -> None:
+    """A closing of a position whose opening was never seen: what is left of it is known when its opening comes late. Equity and balance
+    before it are not.
+    """
+    desk.changed_position(
+        PositionRecord(
+            order=row.order,
+            login=row.login,
+            kind=POSITION,
+            symbol=row.symbol,
+            side=row.side,
+            initial=row.initial,
+            volume=row.left,
+            price=units(row.open_price),
+            limit_price=0,
+            sl=0,
+            tp=0,
+            version=0,
+            equity=0,
+            balance=0,
+            expires_ms=0,
+            opened_ms=row.opened_ms,
+            closed_ms=0 if row.left else row.closed_ms,
+            leverage=row.leverage,
+            margin_type=row.margin_type,
+        )
+    )
 
 
 async def changed(desk: Desk, out: Outgoing, position: PositionRecord, row: ChangedRow) -> None:
@@ -117,8 +148,7 @@ async def follow_stops(desk: Desk, out: Outgoing, link: LinkRecord, position: Po
     desk.changed_link(link)
     if row is None or row[S["copy_mode"]] == CopyMode.OPEN_ONLY:
         return
-    reverse = link.side != position.side
-    sl, tp = (position.tp, position.sl) if reverse else (position.sl, position.tp)
+    sl, tp = mirrored(link, position)
     own = desk.memory.follows.own_stop(link)  # what the follower set itself stays
     sl = sl if row[S["copy_sl"]] and not (own and own.loss) else link.want_sl
     tp = tp if row[S["copy_tp"]] and not (own and own.profit) else link.want_tp
@@ -127,6 +157,21 @@ async def follow_stops(desk: Desk, out: Outgoing, link: LinkRecord, position: Po
     link.want_sl, link.want_tp = sl, tp
     protect(desk, out, link)
     out.tell(link, position.symbol)
+
+
+def mirrored(link: LinkRecord, position: PositionRecord) -> tuple[int, int]:
+    """The master's stop loss and take profit as the copy's: reversed, one is the other."""
+    return (position.tp, position.sl) if link.side != position.side else (position.sl, position.tp)
+
+
+async def masters_stops(desk: Desk, link: LinkRecord) -> tuple[int, int]:
+    """The stop loss and take profit that a copy has from its master; 0 what it has not."""
+    position = await desk.position(link.master_order)
+    row = await desk.subscription(link.master_login, link.subscription)
+    if position is None or row is None:
+        return 0, 0
+    sl, tp = mirrored(link, position)
+    return sl if row[S["copy_sl"]] else 0, tp if row[S["copy_tp"]] else 0
 
 
 def protect(desk: Desk, out: Outgoing, link: LinkRecord, stops: tuple[int, int] | None = None) -> None:

@@ -6,23 +6,21 @@ from shared.store.work import Work
 
 from executor import levels, limits, links
 from executor.amounts import units
-from executor.closing import MASTER_CANCELLED, MASTER_FILLED, let_go, withdraw, withdrawn
+from executor.closing import MASTER_CANCELLED, MASTER_FILLED, NOT_FILLED, let_go, withdraw, withdrawn
 from executor.columns import S
 from executor.decide import stops
 from executor.desk import Desk
 from executor.distance import Levels
-from executor.fanout import fan_out, signal_of
+from executor.fanout import fan_out, ground_of, signal_of
 from executor.follower_side import link_of, symbol_of
 from executor.links import OPEN_SENT, after
 from executor.manual import forbidden, undone
-from executor.master_side import copied
+from executor.master_side import copied, follow_stops
 from executor.outgoing import Outgoing
 from executor.records import POSITION, LinkRecord, PositionRecord
 
 EXPIRED = "EXPIRED"
 MASTER_EXPIRED, FOLLOWER_CANCELLED = "MASTER_EXPIRED", "FOLLOWER_CANCELLED"
-NOT_FILLED = "NOT_FILLED"
-"""A pending copy is withdrawn for good because the master's order was filled without it."""
 
 
 async def placed(desk: Desk, work: Work, out: Outgoing, row: PendingRow, time: int) -> None:
@@ -128,6 +126,9 @@ async def changed(desk: Desk, out: Outgoing, row: PendingRow) -> None:
         if link.phase == links.PENDING and link.follower_order and not link.close_reason:
             await _replace(desk, out, link, position)
             out.tell(link, position.symbol)
+        elif link.phase == links.OPEN and link.seen_version < row.version:  # it was filled before the master's
+            link.seen_version = row.version
+            await follow_stops(desk, out, link, position)
 
 
 async def _replace(desk: Desk, out: Outgoing, link: LinkRecord, position: PositionRecord) -> None:
@@ -174,7 +175,7 @@ async def _copy_gone(desk: Desk, out: Outgoing, row: PendingGoneRow) -> None:
     else:
         if not link.close_reason and row.reason == REASON_CLIENT:
             await forbidden(desk, row.login, row.order, "cancelled", copied=True)
-        own = EXPIRED if row.reason == EXPIRED else FOLLOWER_CANCELLED
+        own = FOLLOWER_CANCELLED if row.reason == REASON_CLIENT else row.reason
         withdrawn(desk, link, link.close_reason or own)
     out.tell(link, await symbol_of(desk, link))
 
@@ -196,17 +197,19 @@ async def master_filled(desk: Desk, out: Outgoing, position: PositionRecord) -> 
 
 
 async def _open_instead(desk: Desk, out: Outgoing, link: LinkRecord) -> None:
-    """The resting copy is withdrawn, the master's was filled: opened at market, if halts and the price guard let it."""
+    """The resting copy is withdrawn, the master's was filled: opened at market, if the subscription opens anything now and the price is
+    not beyond its guard. The counts are left out: the link is among them already.
+    """
     position = await desk.position(link.master_order)
-    row = await desk.subscription(link.master_login, link.subscription)
+    ground = await ground_of(desk, position, link.subscription) if position is not None else None
     facts = desk.memory.market.symbols.get(link.symbol)
-    if position is None or row is None or facts is None or position.volume == 0:
+    if position is None or ground is None or facts is None or position.volume == 0:
         withdrawn(desk, link, NOT_FILLED)
         return
+    terms, rules, standing = ground
     signal = await signal_of(desk, position, asked=False)
-    worst = limits.worst_price(signal, link.side, row[S["max_slippage_points"]], facts.point, row[S["zero_slippage"]])
-    unpaid = limits.PAST_DUE if row[S["past_due"]] else ""
-    reason = signal.halted or unpaid or limits.moved(link.side, facts.room.opening(link.side), worst)
+    worst = limits.worst_price(signal, link.side, rules.max_slippage_points, facts.point, rules.zero_slippage)
+    reason = limits.barred(signal, terms, rules, standing) or limits.moved(link.side, facts.room.opening(link.side), worst)
     if reason:
         withdrawn(desk, link, reason)
         return

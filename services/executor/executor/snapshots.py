@@ -37,7 +37,7 @@ async def ask_again(desk: Desk, out: Outgoing, link: LinkRecord, *, orders: bool
     pending = position if link.phase == links.PENDING and position is not None and position.kind != POSITION else None
     if orders and link.follower_order == 0 and link.kind == POSITION:
         out.open(link, position, leverage_of(desk, link), levels.stops_of(desk, link))
-    elif orders and link.follower_order == 0 and pending is not None:
+    elif orders and link.follower_order == 0 and pending is not None and not link.close_volume:
         out.place(link, pending, leverage_of(desk, link), levels.resting_of(desk, link, pending))
     if orders and link.close_volume:
         (out.cancel if link.phase == links.PENDING else out.close)(link)
