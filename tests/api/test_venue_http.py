@@ -1,11 +1,16 @@
 """The paper venue's HTTP door: the routes and fields of architecture.md section 7, with sums worked out by hand."""
 
+import asyncio
+import json
+import threading
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway.paper import views
+from sqlalchemy.ext.asyncio import AsyncResult
 
 from tests.flow.gateway_world import NOON, GatewayWorld, gateway_world
 
@@ -43,6 +48,15 @@ async def test_an_account_is_opened_with_a_first_deposit(world: GatewayWorld) ->
     assert history == {"deals": [], "operations": [deposit]}
     assert (await world.call("POST", "/accounts", {"customer_id": 1, "group": "demo-usd"}))["login"] == 100002
     assert await world.call("GET", "/accounts/100002/history") == {"deals": [], "operations": []}
+
+
+async def test_a_first_deposit_that_is_refused_begins_no_transaction(world: GatewayWorld) -> None:
+    """One that is given up throws the book away, and all of it has to be loaded again."""
+    await world.account()
+    book = world.venue._book
+    refused = await world.refused("POST", "/accounts", {"customer_id": 1, "group": "real-usd", "balance": 0.001})
+    assert refused == (400, "INVALID_DATA")
+    assert world.venue._book is book
 
 
 async def test_a_trade_from_open_to_close_by_hand(world: GatewayWorld) -> None:
@@ -92,6 +106,35 @@ async def test_a_trade_from_open_to_close_by_hand(world: GatewayWorld) -> None:
         ("out", 60, D("1.57"), -342),
     ]
     assert set(deals[0]) == {"order", "symbol", "side", "entry", "volume", "price", "profit", "commission", "swap", "time"}
+
+
+async def test_a_long_history_holds_nobody_up(world: GatewayWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven deals and six deposits, read two at once: every one is there in its turn, and none is made into JSON on the event loop."""
+    login = await world.account(10_000)
+    orders = [await world.order(login, volume=volume) for volume in range(1, 8)]
+    for amount in range(1, 6):
+        await world.call("POST", f"/accounts/{login}/balance", {"amount": amount})
+    threads, parts = set(), []
+
+    def noted(view: Any) -> Any:
+        return lambda row: (threads.add(threading.get_ident()), view(row))[1]
+
+    for name in ("deal_view", "operation_view"):
+        monkeypatch.setattr(views, name, noted(getattr(views, name)))
+    partitions = AsyncResult.partitions
+
+    async def counted(result: Any) -> Any:
+        async for part in partitions(result):
+            parts.append(len(part))
+            yield part
+
+    monkeypatch.setattr(AsyncResult, "partitions", counted)
+    monkeypatch.setattr("gateway.store.HISTORY_ROWS", 2)
+    history = await world.call("GET", f"/accounts/{login}/history")
+    assert [(deal["order"], deal["volume"]) for deal in history["deals"]] == list(zip(orders, range(1, 8), strict=True))
+    assert [one["amount"] for one in history["operations"]] == [10_000, 1, 2, 3, 4, 5]
+    assert parts == [2, 2, 2, 1, 2, 2, 2]
+    assert threading.get_ident() not in threads
 
 
 async def test_a_sell_is_the_mirror(world: GatewayWorld) -> None:
@@ -338,10 +381,61 @@ async def test_what_is_no_json_object_is_refused(world: GatewayWorld, content: b
     assert await world.refused("PUT", "/prices/GBPUSD", content=content) == (400, "INVALID_DATA")
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("0e-999999999", "0"),
+        ("-0.0", "0"),
+        ("1.5" + "0" * 79, "1.5"),
+        ("1.5" + "0" * 200_000, "1.5"),
+        ("15e-1", "1.5"),
+        ("1E0", "1"),
+    ],
+)
+async def test_a_number_is_kept_in_its_shortest_form_however_long_it_is_written(world: GatewayWorld, written: str, kept: str) -> None:
+    """A zero with 999,999,999 places would be told in as many characters; a store keeps 80 of them."""
+    login = await world.account()
+    body = f'{{"login": {login}, "symbol": "GBPUSD", "side": "buy", "volume": 10, "sl": {written}, "client_id": "n"}}'
+    answer = await world.http.post("/orders", content=body)
+    assert (answer.status_code, f'"sl":{kept},' in answer.text) == (200, True), answer.text[:300]
+    ((position,), (asked,)) = [(await world.tables())[table] for table in ("position", "answer")]
+    assert str(position[7]) == kept
+    assert f'"sl":"{kept}"' in asked[3]
+
+
+@pytest.mark.parametrize("written", ["1e-999999999", "1.500000001", "1.5" + "0" * 60 + "1", "1e19", "0e19"])
+async def test_a_number_that_is_too_fine_or_too_large_is_refused(world: GatewayWorld, written: str) -> None:
+    login = await world.account()
+    body = f'{{"login": {login}, "symbol": "GBPUSD", "side": "buy", "volume": 10, "sl": {written}}}'
+    assert await world.refused("POST", "/orders", content=body.encode()) == (400, "INVALID_DATA")
+
+
 async def test_a_body_of_more_than_256_kb_is_refused(world: GatewayWorld) -> None:
     fits = b'{"bid": 1.5, "ask": 1.6' + b" " * (256 * 1024 - 24) + b"}"
     assert (await world.http.put("/prices/GBPUSD", content=fits)).status_code == 200
     assert await world.refused("PUT", "/prices/GBPUSD", content=fits + b" ") == (413, "INVALID_DATA")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(world: GatewayWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first part is there, the second is not."""
+    monkeypatch.setattr("gateway.paper.wire.BODY_S", 0.05)
+
+    async def begun() -> AsyncIterator[bytes]:
+        yield b'{"bid": 1.5,'
+        await asyncio.sleep(60)
+
+    scope = {"type": "http", "method": "PUT", "path": "/prices/GBPUSD", "headers": [], "query_string": b"", "http_version": "1.1"}
+    parts, sent = begun(), []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": await anext(parts), "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await asyncio.wait_for(world.app({**scope, "raw_path": b"", "scheme": "http", "root_path": ""}, receive, send), 5)
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]) == (408, "REQUEST_TIMEOUT")
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 async def test_a_close_that_is_too_large_or_leaves_what_nobody_may_hold_is_refused(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ class GatewayWorld:
         self.store.on_rollback.append(self.venue.forget)
         await self.venue.prepare()
         self.handlers = {topic: read.handler for topic, read in reads(self.venue).items()}
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        add_routes(app, self.venue)
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://venue")
+        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        add_routes(self.app, self.venue)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://venue")
 
     async def stop(self) -> None:
         await self.http.aclose()

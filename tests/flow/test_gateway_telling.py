@@ -11,6 +11,9 @@ from gateway.paper.feed import Feed
 from gateway.paper.venue import prices_of
 from gateway.settings import GatewaySettings
 from shared.contracts import orders
+from shared.contracts.event import Lost
+from shared.contracts.trades import TOPIC
+from shared.store import outbox
 
 from tests.flow.gateway_world import NOON, GatewayWorld, gateway_world, open_copies
 
@@ -60,6 +63,19 @@ async def test_accounts_whose_equity_moved_are_reported_in_one_table(world: Gate
     assert idle not in [row.login for row in event.rows]
 
 
+async def test_who_looks_at_an_account_takes_no_report_away(world: GatewayWorld) -> None:
+    """Bought at 1.57570, worth 1.57660: 10,000 x 0.0009 = 9.00, which the door shows before it is told."""
+    login = (await world.accounts(1))[0]
+    await world.order(login)
+    await world.venue.look()
+    await world.told()
+    await feed(world, "1.5766")
+    assert (await world.call("GET", f"/accounts/{login}"))["equity"] == 10_009
+    world.now += 2_000
+    await world.venue.look()
+    assert [(row.login, row.equity) for row in (await world.told_rows())["account.changed"]] == [(login, 10_009)]
+
+
 async def test_a_clock_that_goes_back_holds_no_report_up(world: GatewayWorld) -> None:
     login = (await world.accounts(1))[0]
     await world.order(login)
@@ -91,12 +107,39 @@ async def test_a_snapshot_is_everything_that_is(world: GatewayWorld) -> None:
     await world.told()
     async with world.store.work() as work:
         await world.venue.snapshot(work)
-    symbols, changed, of_first, of_second = await world.told(symbols=True)
+    symbols, changed, of_first, of_second, of_idle = await world.told(symbols=True)
     assert [row.symbol for row in symbols.rows] == list(world.symbols)
     assert [(row.login, row.positions) for row in changed.rows] == [(first, 1), (second, 0), (idle, 0)]
     assert [(row.order, row.volume, row.sl) for row in of_first.rows] == [(position, 10, D("1.5"))]
     assert (of_second.login, of_second.rows, [row.order for row in of_second.pending]) == (second, (), [pending])
     assert (of_first.request, of_first.first, of_first.last) == ("", True, True)
+    # a reader that missed the close of its last position learns of it
+    assert (of_idle.login, of_idle.rows, of_idle.pending, of_idle.first, of_idle.last) == (idle, (), (), True, True)
+
+
+async def test_a_restored_store_gives_no_number_out_again(world: GatewayWorld) -> None:
+    """Others have read 20 entries more than there are, of 500 rows each: 10,000 accounts, or as many orders with a deal each."""
+    login = await world.account()
+    order = await world.order(login)  # its deal is the next number
+    async with world.store.read() as session:
+        _, last = await outbox.ends(session, TOPIC)
+    async with world.store.work(lost=(TOPIC, Lost(last + 1, last + 20))) as work:
+        await outbox.raise_counter(work.session, TOPIC, last + 20)
+        await world.venue.snapshot(work)
+    await world.restart()
+    other = await world.account(0)
+    assert (other, await world.order(login)) == (login + 1 + 10_000, order + 2 + 20_000)
+
+
+async def test_a_snapshot_for_one_who_comes_late_skips_no_numbers(world: GatewayWorld) -> None:
+    """Everything was pruned: the snapshot stands for all that there was."""
+    login = await world.account()
+    order = await world.order(login)
+    async with world.store.read() as session:
+        _, last = await outbox.ends(session, TOPIC)
+    async with world.store.work(lost=(TOPIC, Lost(1, last))) as work:
+        await world.venue.snapshot(work)
+    assert (await world.account(0), await world.order(login)) == (login + 1, order + 2)
 
 
 async def test_a_large_account_is_told_in_several_events(world: GatewayWorld) -> None:

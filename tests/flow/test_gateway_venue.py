@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway.paper import orders as venue_orders
 from gateway.paper.deals import close_position
 from shared.contracts import config, orders, rewards
 from shared.contracts.config import Follower, FollowerSaved, Halt, HaltSaved, ManualTradingMode
@@ -255,6 +256,36 @@ async def test_a_pending_order_expires(world: GatewayWorld) -> None:
     rows = await world.told_rows()
     assert [(row.order, row.reason) for row in rows["pending.cancelled"]] == [(order, "EXPIRED")]
     assert [row.order for row in rows["position.opened"]] == [longer]
+
+
+async def test_a_stop_limit_that_rests_at_its_limit_keeps_the_price_that_was_reached(world: GatewayWorld) -> None:
+    """Its stop at 1.58 is reached, so it waits for 1.575: another stop price has no effect, and is not told; another limit has."""
+    login = (await world.accounts(1))[0]
+    order = await world.order(login, type="stop_limit", price=1.58, limit_price=1.575)
+    await world.price("1.5800", "1.5801")
+    await world.told()
+    changed = await world.call("PUT", f"/orders/{order}", {"price": 1.59, "limit_price": 1.576})
+    assert (changed["price"], changed["limit_price"]) == (D("1.58"), D("1.576"))
+    assert [(row.price, row.limit_price) for row in (await world.told_rows())["pending.changed"]] == [(D("1.58"), D("1.576"))]
+    await world.price("1.5759", "1.5760")
+    assert [row.order for row in (await world.told_rows())["position.opened"]] == [order]
+
+
+async def test_an_order_that_is_changed_often_ends_once_and_piles_nothing_up(world: GatewayWorld) -> None:
+    """Two ends in turn, 5,000 times: at most 1,024 are kept, and the later one, which was set last, holds."""
+    login = (await world.accounts(1))[0]
+    order = await world.order(login, type="limit", price=1.57, expiration=NOON // 1000 + 10)
+    async with world.venue.transaction() as (book, _):
+        waiting = book.pending[order]
+        for turn in range(5_000):
+            levels = (waiting.price, waiting.limit_price, waiting.sl, waiting.tp)
+            venue_orders.replace(book, waiting, *levels, NOON + (20_000 if turn % 2 else 15_000))
+        assert len(book.expiries._heap) <= 1_024
+    await world.told()
+    for after, gone in ((10_000, []), (15_000, []), (20_000, [order])):
+        world.now = NOON + after
+        await world.venue.look()
+        assert [row.order for row in (await world.told_rows()).get("pending.cancelled", [])] == gone
 
 
 # Coming back

@@ -77,8 +77,8 @@ class UnreliableVenue:
         if self._fate() != AWAY:
             await self.venue.sync(request, work)
 
-    async def follow(self, changes: Sequence[ConfigEvent], afresh: bool, work: Work) -> None:
-        await self.venue.follow(changes, afresh, work)
+    async def follow(self, changes: Sequence[ConfigEvent], work: Work) -> None:
+        await self.venue.follow(changes, work)
 
     async def snapshot(self, work: Work) -> None:
         await self.venue.snapshot(work)

@@ -15,10 +15,11 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from shared.bus.letters import Board
 from shared.clock import seconds
 from shared.contracts.stats import PriceRow
+from shared.store.engine import AWAY
 from shared.store.outbox import Report, upsert
 from shared.store.work import Store, Work
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from api import auth, news, read_models, tables
@@ -166,7 +167,7 @@ class Context:
         while True:
             try:
                 await self.forget_old_answers()
-            except (OperationalError, InterfaceError) as fault:
+            except AWAY as fault:
                 log.warning("database unavailable", fault=repr(fault))
             await asyncio.sleep(PRUNE_EVERY_S)
 

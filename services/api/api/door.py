@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel
-from sqlalchemy.exc import InterfaceError, OperationalError
+from shared.store.engine import AWAY
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -203,7 +203,7 @@ class Limits:
                 await self._app(scope, _replay(body, receive), send_on)
             except Refused as refused:
                 await failure(refused)(scope, receive, send_on)
-            except (OperationalError, InterfaceError) as fault:
+            except AWAY as fault:
                 log.warning("database unavailable", fault=repr(fault))
                 await failure(Refused("UNAVAILABLE", "try again"))(scope, receive, send_on)
         except Exception as error:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import structlog
 from shared.contracts.stats import PERIOD_DAYS
+from shared.store.engine import AWAY
 from shared.store.work import Store
 from sqlalchemy import func, select
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -74,7 +74,7 @@ class Marketplace:
                 try:
                     await self._refresh()
                     self._running = True
-                except (OperationalError, InterfaceError) as fault:
+                except AWAY as fault:
                     self._running = self._fresh = False
                     log.warning("database unavailable", fault=repr(fault))
                 await asyncio.sleep(PAUSE_S)

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import structlog
+from shared.store.engine import AWAY
 from shared.store.work import Store
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -135,7 +135,7 @@ class Hub:
             while True:
                 try:
                     await self.look()
-                except (OperationalError, InterfaceError) as fault:
+                except AWAY as fault:
                     log.warning("database unavailable", fault=repr(fault))
                     await asyncio.sleep(LOOK_EVERY_S)
                 await self._store.places.wait(LOOK_EVERY_S)

@@ -30,7 +30,7 @@ def reads(venue: Venue) -> dict[str, Read]:
 
     async def on_config(batch: Received[ConfigEvent], work: Work) -> None:
         # What the writer had to say again in place of lost entries is the whole configuration.
-        await venue.follow(batch.events, batch.lost is not None, work)
+        await venue.follow(batch.events, work)
 
     return {
         orders.TOPIC: Read(OrderEvent, on_orders),

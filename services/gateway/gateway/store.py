@@ -1,16 +1,15 @@
 """The paper venue's tables, and the few functions that read the whole book from them and write a transaction's changes to them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from shared.contracts.config import ManualTradingMode
 from shared.contracts.trades import REASON_COPY_REWARD
 from shared.store.engine import ExactDecimal
 from shared.store.outbox import log_metadata, outbox, overwriting, upsert
-from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -19,13 +18,14 @@ from gateway.decide import DAY_MS, Quote
 from gateway.paper import orders
 from gateway.paper.book import Book
 from gateway.paper.market import GROUPS, Market, Symbol
-from gateway.paper.records import Account, Answer, Changes, Deal, HaltState, Operation, Pending, Position
+from gateway.paper.records import Account, Answer, Changes, Deal, HaltState, ManualState, Operation, Pending, Position
 
 METADATA = log_metadata()
 FIRST_LOGIN = 100_001
 FIRST_TICKET = 1_000_001
 KEY_LENGTH = 100
 FORGET_ROWS = 5000
+HISTORY_ROWS = 500
 
 
 class Base(SQLModel, registry=registry(metadata=METADATA)):
@@ -164,21 +164,26 @@ class PriceRecord(Base, table=True):
 
 
 class HaltRecord(Base, table=True):
-    """A stop of copying that holds."""
+    """A stop of copying; one that was lifted stays, inactive."""
 
     __tablename__ = "halt"
     id: int = _id()
     scope: str = _text(16)
     key: str = _text(64)
     mode: str = _text(16)
+    version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    active: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
 
 
 class ManualRecord(Base, table=True):
-    """A follower's manual trading mode."""
+    """A follower's manual trading mode; one that has ended stays."""
 
     __tablename__ = "manual"
     login: int = _id()
     mode: int
+    follower: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    ended: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class NumberRecord(Base, table=True):
@@ -217,9 +222,9 @@ async def load(session: AsyncSession, symbols: Mapping[str, Symbol], now: int) -
     for row in await _all(session, PENDING):
         if row["symbol"] in market.symbols:
             orders.rest(book, Pending(**row))
-    for row in await _all(session, HALT):
-        book.halts[row["id"]] = HaltState(**row)
-    book.manual = {row["login"]: ManualTradingMode(row["mode"]) for row in await _all(session, MANUAL)}
+    for row in await _all(session, HALT):  # of two of the same scope and key the later one counts
+        book.put_halt(HaltState(**row))
+    book.manual = {row["login"]: ManualState(**row) for row in await _all(session, MANUAL)}
     return book
 
 
@@ -242,10 +247,8 @@ async def save(session: AsyncSession, book: Book, changes: Changes) -> None:
         await session.execute(_update(PRICE, "symbol"), prices)
     if changes.numbers:
         await _put_numbers(session, {"login": book.next_login, "ticket": book.next_ticket, "day": book.day, "feed": book.feed_ms})
-    modes = [{"login": login, "mode": int(book.manual[login])} for login in changes.manual if login in book.manual]
-    halts = [book.halts[number]._asdict() for number in changes.halts if number in book.halts]
-    await _replace(session, MANUAL, "login", changes.manual, modes)
-    await _replace(session, HALT, "id", changes.halts, halts)
+    await _put(session, MANUAL, [book.manual[login] for login in sorted(changes.manual)])
+    await _put(session, HALT, [book.known_halts[place] for place in sorted(changes.halts)])
 
 
 async def answers(session: AsyncSession, keys: Iterable[str]) -> dict[str, Answer]:
@@ -257,11 +260,20 @@ async def answers(session: AsyncSession, keys: Iterable[str]) -> dict[str, Answe
     return {row.key: Answer(**row._mapping) for row in found}
 
 
-async def history(session: AsyncSession, login: int) -> tuple[list[Deal], list[Operation]]:
-    """An account's deals and balance operations, oldest first."""
-    deals = await session.execute(select(DEAL).where(DEAL.c.login == login).order_by(DEAL.c.deal))
-    operations = await session.execute(select(OPERATION).where(OPERATION.c.login == login).order_by(OPERATION.c.id))
-    return [Deal(**row._mapping) for row in deals], [Operation(**row._mapping) for row in operations]
+async def deals(session: AsyncSession, login: int) -> AsyncIterator[list[Deal]]:
+    """An account's deals, oldest first, some hundred at once: others have their turn in between."""
+    wanted = select(DEAL).where(DEAL.c.login == login).order_by(DEAL.c.deal)
+    found = await session.stream(wanted.execution_options(yield_per=HISTORY_ROWS))
+    async for part in found.partitions():
+        yield [Deal(**row._mapping) for row in part]
+
+
+async def operations(session: AsyncSession, login: int) -> AsyncIterator[list[Operation]]:
+    """An account's balance operations, oldest first, some hundred at once."""
+    wanted = select(OPERATION).where(OPERATION.c.login == login).order_by(OPERATION.c.id)
+    found = await session.stream(wanted.execution_options(yield_per=HISTORY_ROWS))
+    async for part in found.partitions():
+        yield [Operation(**row._mapping) for row in part]
 
 
 async def forget_answers(session: AsyncSession, stream: str, before_ms: int) -> int:
@@ -342,12 +354,9 @@ async def _put_orders(
     await _insert(session, table, columns, new)
 
 
-async def _replace(session: AsyncSession, table: Table, key: str, changed: Iterable[int], rows: Sequence[Mapping[str, Any]]) -> None:
-    gone = [{"b_key": number} for number in changed]
-    if gone:
-        await session.execute(delete(table).where(table.c[key] == bindparam("b_key")), gone)
+async def _put(session: AsyncSession, table: Table, rows: Sequence[ManualState] | Sequence[HaltState]) -> None:
     if rows:
-        await session.execute(insert(table), rows)
+        await session.execute(overwriting(session, table, rows[0]._fields), [row._asdict() for row in rows])
 
 
 async def _insert(session: AsyncSession, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

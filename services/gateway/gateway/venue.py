@@ -32,8 +32,8 @@ class Venue(Protocol):
         """Carries out balance operations that settle rewards (`balance.changed`, `balance.refused`)."""
         ...
 
-    async def follow(self, changes: Sequence[ConfigEvent], afresh: bool, work: Work) -> None:
-        """Takes over what the configuration says of followers' manual trading and of halts; `afresh`: nothing said before holds."""
+    async def follow(self, changes: Sequence[ConfigEvent], work: Work) -> None:
+        """Takes over what the configuration says of followers' manual trading and of halts."""
         ...
 
     async def snapshot(self, work: Work) -> None:

@@ -14,12 +14,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 from pydantic import TypeAdapter, ValidationError, create_model
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
 
 from shared import telemetry
 from shared.contracts.event import Batch, Lost
 from shared.store import outbox
+from shared.store.engine import AWAY
 from shared.store.outbox import DeadLetter, Entry, NotOwnerError, PlaceMovedError
 from shared.store.work import Store, Work
 
@@ -40,7 +40,7 @@ class Unavailable(Exception):  # noqa: N818  (a state of the surroundings, not a
     """Something that a handler needs is away; the same run is tried again until it is back."""
 
 
-SURROUNDINGS = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError, OSError, NotOwnerError, Unavailable)
+SURROUNDINGS = (*AWAY, ConnectionError, TimeoutError, OSError, NotOwnerError, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

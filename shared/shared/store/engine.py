@@ -7,10 +7,14 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, String, TypeDecorator, event
 from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.money import EXACT
 
+AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""How a store is away, or has no connection free: the same is tried again later."""
 SCALE = 8
 READ_ONLY = {"lockstep_read_only": True}
 CHECKPOINT = "wal_autocheckpoint=8000"

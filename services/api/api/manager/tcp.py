@@ -15,7 +15,7 @@ import ssl
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
+from shared.store.engine import AWAY
 
 from api.context import KEY_MAX_LENGTH, Asked, Context, fingerprint
 from api.errors import Refused
@@ -151,7 +151,7 @@ class _Connection:
             answer: Json = {"extID": ext_id, "status": 200, "data": await self._do(message, line)}
         except Refused as refused:
             answer = _failure(ext_id, refused)
-        except (OperationalError, InterfaceError) as fault:
+        except AWAY as fault:
             log.warning("database unavailable", fault=repr(fault))
             answer = _failure(ext_id, Refused("UNAVAILABLE", "try again"))
         except Exception as error:

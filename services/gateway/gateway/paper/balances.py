@@ -42,6 +42,14 @@ def open_account(book: Book, customer_id: int, group: Group, leverage: int) -> A
     return account
 
 
+def amount_fault(currency: str, amount: Decimal) -> Refused | None:
+    """INVALID_DATA for what nobody can pay in a currency, whoever the account is."""
+    digits = minor_digits(currency)
+    if 0 < amount <= BALANCE_MAX and quantize(amount, digits) == amount:
+        return None
+    return Refused(decide.INVALID_DATA, f"{currency} amounts are positive and have at most {digits} decimal places")
+
+
 def move(book: Book, account: Account, want: Movement) -> BalanceRow | Refused:
     """Carries a balance operation out.
 
@@ -49,8 +57,9 @@ def move(book: Book, account: Account, want: Movement) -> BalanceRow | Refused:
     INVALID_DATA for an amount that is not positive, is finer than the currency's smallest unit, or makes the account too large.
     """
     digits = minor_digits(account.currency)
-    if not 0 < want.amount <= BALANCE_MAX or quantize(want.amount, digits) != want.amount:
-        return Refused(decide.INVALID_DATA, f"{account.currency} amounts are positive and have at most {digits} decimal places")
+    fault = amount_fault(account.currency, want.amount)
+    if fault is not None:
+        return fault
     want = want._replace(amount=quantize(want.amount, digits))  # no places beyond the currency's, whatever the sender wrote
     incoming = want.operation == OP_BALANCE_IN
     if incoming and add(account.balance, want.amount) > BALANCE_MAX:

@@ -1,8 +1,10 @@
 """The paper venue's book: every account with its open positions, in memory, and what they are worth."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from shared.contracts.config import ManualTradingMode
+from shared.contracts.event import ROWS_PER_ENTRY
 from shared.contracts.trades import (
     AccountRow,
 )
@@ -13,9 +15,9 @@ from gateway import decide
 from gateway.decide import NONE, Refused
 from gateway.paper import permits
 from gateway.paper.market import Market, Symbol
-from gateway.paper.records import Account, Changes, Exposure, HaltState, Pending, Position, Standing
+from gateway.paper.records import Account, Changes, Exposure, HaltState, ManualState, Pending, Position, Standing
 from gateway.paper.told import Told
-from gateway.paper.triggers import Hit, Triggers
+from gateway.paper.triggers import Expiries, Hit, Triggers
 
 add, subtract, multiply, divide = EXACT.add, EXACT.subtract, EXACT.multiply, EXACT.divide
 
@@ -42,10 +44,13 @@ class Book:
         """How many positions on isolated margin an account has."""
         self.holders: dict[str, dict[int, None]] = {name: {} for name in market.symbols}
         self.triggers = {name: Triggers(self.alive) for name in market.symbols}
-        self.expiries: list[tuple[int, int, int]] = []
-        """Heap of (when, order, version)."""
-        self.manual: dict[int, ManualTradingMode] = {}
-        self.halts: dict[int, HaltState] = {}
+        self.expiries = Expiries(self.expires)
+        self.manual: dict[int, ManualState] = {}
+        """What is known of followers, by login."""
+        self.known_halts: dict[tuple[str, str], HaltState] = {}
+        """What is known of halts, by scope and key."""
+        self.halts: dict[tuple[str, str], HaltState] = {}
+        """Those that are active."""
         self.reported: dict[int, Decimal] = {}
         """Each account's equity as last told."""
         self.feed_ms = 0
@@ -59,10 +64,22 @@ class Book:
         order = self.pending.get(hit.order) if hit.what == "pending" else self.positions.get(hit.order)
         return order is not None and order.version == hit.version
 
+    def expires(self, number: int, expires_ms: int) -> bool:
+        """Whether a pending order is still there and ends at that time."""
+        order = self.pending.get(number)
+        return order is not None and order.expires_ms == expires_ms
+
     def ticket(self) -> int:
         self.next_ticket += 1
         self.changes.numbers = True
         return self.next_ticket - 1
+
+    def skip_numbers(self, entries: int) -> None:
+        """No login or ticket is given out that so many entries of the log may have told: a row tells of one new account, or of two
+        tickets at most, an order's and its first deal's."""
+        self.next_login += entries * ROWS_PER_ENTRY
+        self.next_ticket += entries * 2 * ROWS_PER_ENTRY
+        self.changes.numbers = True
 
     def account(self, login: int) -> Account | Refused:
         found = self.accounts.get(login)
@@ -78,30 +95,45 @@ class Book:
 
     def forbidden(self, login: int, copied: bool = False) -> Refused | None:
         """Why the account's owner may not trade by hand, if so; `copied`: acts on a copied order."""
-        return permits.manual_fault(self.manual.get(login, ManualTradingMode.ALLOW_ALL), copied)
+        known = self.manual.get(login)
+        mode = ManualTradingMode.ALLOW_ALL if known is None or known.ended else ManualTradingMode(known.mode)
+        return permits.manual_fault(mode, copied)
 
-    def set_manual(self, login: int, mode: ManualTradingMode | None) -> None:
-        """Takes over an account's manual trading mode; None: it is no follower."""
-        if mode is None:
-            self.manual.pop(login, None)
+    def take_manual(self, state: ManualState) -> None:
+        """Takes over a follower's manual trading mode, or its end. What is older than what is known changes nothing."""
+        known = self.manual.get(state.login)
+        if known is None or known.told < state.told:
+            self.manual[state.login] = state
+            self.changes.manual.add(state.login)
+
+    def keep_followers(self, first: int, last: int, held: Iterable[int]) -> None:
+        """Of followers with ids from first to last there are these alone: the others have ended, and whatever is told of their accounts
+        from now on is newer. A follower that was made after another one may be lost, and the other one there again."""
+        kept = set(held)
+        for state in list(self.manual.values()):
+            if first <= state.follower <= last and state.follower not in kept:
+                self.manual[state.login] = state._replace(follower=0, version=0, ended=1)
+                self.changes.manual.add(state.login)
+
+    def take_halt(self, halt: HaltState) -> None:
+        """Takes over a halt as it is now. What is older than what is known changes nothing."""
+        known = self.known_halts.get((halt.scope, halt.key))
+        if known is None or (known.id, known.version) <= (halt.id, halt.version):
+            self.put_halt(halt)
+            self.changes.halts.add((halt.scope, halt.key))
+
+    def put_halt(self, halt: HaltState) -> None:
+        """Takes a halt into everything that knows halts; also when the book is loaded."""
+        self.known_halts[halt.scope, halt.key] = halt
+        if halt.active:
+            self.halts[halt.scope, halt.key] = halt
         else:
-            self.manual[login] = mode
-        self.changes.manual.add(login)
+            self.halts.pop((halt.scope, halt.key), None)
 
-    def set_halt(self, number: int, halt: HaltState | None) -> None:
-        """Takes over a halt; None: it was lifted."""
-        if halt is None:
-            self.halts.pop(number, None)
-        else:
-            self.halts[number] = halt
-        self.changes.halts.add(number)
-
-    def forget_rules(self) -> None:
-        """Nothing that the configuration said holds any more."""
-        self.changes.manual |= self.manual.keys()
-        self.changes.halts |= self.halts.keys()
-        self.manual.clear()
-        self.halts.clear()
+    def keep_halts(self, held: Iterable[tuple[str, str]]) -> None:
+        """Lifts the halts that are not among these: nobody could lift them any more."""
+        for place in self.halts.keys() - set(held):
+            self.take_halt(self.halts[place]._replace(active=0))
 
     # What an account is worth
 
@@ -138,7 +170,6 @@ class Book:
         account = self.accounts[login]
         standing, digits = self.standing(account), minor_digits(account.currency)
         equity, margin = quantize(standing.equity, digits), quantize(standing.margin, digits)
-        self.reported[login] = equity
         return AccountRow(
             login,
             account.customer_id,
@@ -153,6 +184,12 @@ class Book:
             subtract(equity, margin),
             len(account.positions),
         )
+
+    def reported_row(self, login: int) -> AccountRow:
+        """The account as it is told now: with a next report there has to be something new."""
+        row = self.account_row(login)
+        self.reported[login] = row.equity
+        return row
 
     def moved_accounts(self) -> list[int]:
         """Accounts with open positions whose equity is not what was last told."""

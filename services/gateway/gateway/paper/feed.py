@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 from shared.money import EXACT
-from sqlalchemy.exc import InterfaceError, OperationalError
+from shared.store.engine import AWAY
 
 from gateway.decide import Quote
 from gateway.paper import orders
@@ -83,7 +83,7 @@ class Feed:
         while True:
             try:
                 await self.tick()
-            except (OperationalError, InterfaceError, OSError) as fault:
+            except (*AWAY, OSError) as fault:
                 log.warning("the feed waits for the store", fault=repr(fault))
             await asyncio.sleep(TICK_S)
 

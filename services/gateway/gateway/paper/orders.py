@@ -1,6 +1,5 @@
 """What happens to orders beside opening and closing: stops are changed, pending orders wait, prices move, time passes."""
 
-import heapq
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -114,13 +113,15 @@ def replace(
 ) -> PendingRow | Refused:
     """Changes a pending order; levels that stay are not judged again. Refusals: FROZEN, INVALID_STOPS.
 
-    A stop-limit that rests at its limit keeps its stop price.
+    A stop-limit that rests at its limit keeps its stop price, whatever is asked for: it was reached.
     """
     fault = _frozen(book, order)
     if fault is not None:
         return fault
     before = (order.price, order.limit_price, order.sl, order.tp, order.expires_ms)
-    order.price, order.sl, order.tp, order.expires_ms = price, sl, tp, expires_ms
+    order.sl, order.tp, order.expires_ms = sl, tp, expires_ms
+    if not order.armed:
+        order.price = price
     if order.kind == "stop_limit":
         order.limit_price = limit_price
     fault = _pending_fault(book, order, before)
@@ -154,7 +155,7 @@ def rest(book: Book, order: Pending) -> None:
     book.accounts[order.login].pending[order.order] = order
     book.triggers[order.symbol].wait(order.side, *_waits_at(order), order.order, order.version)
     if order.expires_ms:
-        heapq.heappush(book.expiries, (order.expires_ms, order.order, order.version))
+        book.expiries.watch(order.expires_ms, order.order)
     if order.copied:
         book.copies[order.client_id] = order.order
 
@@ -295,17 +296,16 @@ def _exposed(book: Book, symbol: str) -> list[int]:
 
 def due(book: Book, now: int) -> bool:
     """Whether time alone has something to do."""
-    return now // DAY_MS > book.day or bool(book.expiries and book.expiries[0][0] <= now)
+    return now // DAY_MS > book.day or book.expiries.due(now)
 
 
 def pass_time(book: Book, now: int) -> None:
     """Cancels what has expired and charges swap for the midnights (UTC) that have passed."""
     book.now = now
-    while book.expiries and book.expiries[0][0] <= now:
-        _, number, version = heapq.heappop(book.expiries)
-        order = book.pending.get(number)
-        if order is not None and order.version == version:
-            cancel(book, order, decide.EXPIRED)
+    while book.expiries.due(now):
+        expires_ms, number = book.expiries.take()
+        if book.expires(number, expires_ms):
+            cancel(book, book.pending[number], decide.EXPIRED)
     today = now // DAY_MS
     if today > book.day:
         for position in book.positions.values():

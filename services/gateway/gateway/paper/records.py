@@ -164,12 +164,30 @@ class Answer(NamedTuple):
 
 
 class HaltState(NamedTuple):
-    """A stop of copying that holds now."""
+    """A stop of copying as it was last told; one that was lifted stays known, inactive, or what is told late would begin it again."""
 
     id: int
     scope: str
     key: str
     mode: str
+    version: int = 0
+    active: int = 1
+
+
+class ManualState(NamedTuple):
+    """A follower's manual trading mode as it was last told. One that has ended has the version that it ended with."""
+
+    login: int
+    mode: int
+    follower: int
+    """Its id: an account that becomes a follower again has a higher one."""
+    version: int
+    ended: int
+
+    @property
+    def told(self) -> tuple[int, int, int]:
+        """What is told later is higher: an end comes after the change of the same version."""
+        return self.follower, self.version, self.ended
 
 
 @dataclass(slots=True)
@@ -188,7 +206,8 @@ class Changes:
     prices: set[str] = field(default_factory=set)
     numbers: bool = False
     manual: set[int] = field(default_factory=set)
-    halts: set[int] = field(default_factory=set)
+    halts: set[tuple[str, str]] = field(default_factory=set)
+    """Scope and key."""
 
     @property
     def only_prices(self) -> bool:

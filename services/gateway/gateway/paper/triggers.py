@@ -1,4 +1,4 @@
-"""The prices at which something happens to a symbol's orders, kept so that a price change touches only those that it reaches."""
+"""The prices and times at which something happens to orders, kept so that a price change or a tick touches only those that it reaches."""
 
 import heapq
 from collections.abc import Callable
@@ -74,3 +74,25 @@ class Triggers:
 
     def _levels(self, falls: bool) -> dict[str, _Levels]:
         return self._falls if falls else self._rises
+
+
+class Expiries:
+    """When pending orders end. `alive` says whether an order is still there and ends at that time; the others go with a sweep."""
+
+    def __init__(self, alive: Callable[[int, int], bool]) -> None:
+        self._alive = alive
+        self._heap: list[tuple[int, int]] = []
+        self._sweep_at = SWEEP_FROM
+
+    def watch(self, expires_ms: int, order: int) -> None:
+        if len(self._heap) >= self._sweep_at:
+            self._heap = sorted({(when, number) for when, number in self._heap if self._alive(number, when)})
+            self._sweep_at = max(SWEEP_FROM, 2 * len(self._heap))
+        heapq.heappush(self._heap, (expires_ms, order))
+
+    def due(self, now: int) -> bool:
+        return bool(self._heap) and self._heap[0][0] <= now
+
+    def take(self) -> tuple[int, int]:
+        """Takes out what ends first: when, and the order."""
+        return heapq.heappop(self._heap)

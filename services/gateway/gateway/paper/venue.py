@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 from shared.clock import has_passed
-from shared.contracts.config import ConfigEvent, FollowerDeleted, FollowerSaved, Halt, HaltSaved
+from shared.contracts.config import ConfigEvent, Follower, FollowerDeleted, FollowerSaved, Halt, HaltSaved, HaltsHeld, RecordsHeld
 from shared.contracts.event import ROWS_PER_ENTRY
 from shared.contracts.orders import SyncAccounts
 from shared.contracts.rewards import BalancesRequested
@@ -19,14 +19,14 @@ from shared.contracts.trades import (
     HeldRow,
     SymbolsChanged,
 )
+from shared.store.engine import AWAY
 from shared.store.work import Store, Work
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from gateway import store as tables
 from gateway.paper import balances, copies, orders
 from gateway.paper.book import Book
 from gateway.paper.market import Symbol
-from gateway.paper.records import Account, Changes, HaltState
+from gateway.paper.records import Account, Changes, HaltState, ManualState
 from gateway.paper.told import Told
 from gateway.venue import CopyTable
 
@@ -95,7 +95,7 @@ class PaperVenue:
         self._untold |= changes.prices
         if not lazy or has_passed(work.now, self._told_at, PRICES_TOLD_MS):
             self._tell_symbols(work, book, self._untold)
-        for event in told.events(book.account_row):
+        for event in told.events(book.reported_row):
             work.emit(TOPIC, event)
         await tables.save(work.session, book, changes)
 
@@ -138,32 +138,41 @@ class PaperVenue:
         balances.settle_all(book, request.rows, known)
         await self.finish(work, book)
 
-    async def follow(self, changes: Sequence[ConfigEvent], afresh: bool, work: Work) -> None:
+    async def follow(self, changes: Sequence[ConfigEvent], work: Work) -> None:
+        """Takes over what is newer than what is known. A snapshot is no other than its events: what is known holds until one of them says
+        otherwise, however many entries it has."""
         book = await self.begin(work)
-        if afresh:
-            book.forget_rules()
         for change in changes:
             match change:
                 case FollowerSaved():
-                    book.set_manual(change.follower.login, change.follower.manual_trading_mode)
+                    book.take_manual(_manual(change.follower, 0))
                 case FollowerDeleted():
-                    book.set_manual(change.follower.login, None)
+                    book.take_manual(_manual(change.follower, 1))
+                case RecordsHeld() if change.noun == "follower":
+                    book.keep_followers(change.first, change.last, change.ids)
+                case HaltsHeld():
+                    book.keep_halts(change.halts)
                 case HaltSaved():
-                    _take_halt(book, change.halt)
+                    book.take_halt(_halt(change.halt))
                 case _:
                     continue
         await self.finish(work, book)
 
     async def snapshot(self, work: Work) -> None:
+        """Everything that is. A store that was restored from a backup gives no number out again that is in the lost entries.
+
+        What is lost from the first entry on was only pruned: every start tells the symbols, so a store has that entry by now.
+        """
         book = await self.begin(work)
+        if work.lost is not None and work.lost[1].first > 1:
+            book.skip_numbers(work.lost[1].last - work.lost[1].first + 1)
         await self.finish(work, book)
         work.emit(TOPIC, SymbolsChanged.of([book.market.row(name) for name in book.market.symbols]))
         if book.accounts:
-            work.emit(TOPIC, AccountsChanged.of([book.account_row(login) for login in book.accounts]))
-        for account in book.accounts.values():
-            if account.positions or account.pending:
-                for event in held(book, account.login):
-                    work.emit(TOPIC, event)
+            work.emit(TOPIC, AccountsChanged.of([book.reported_row(login) for login in book.accounts]))
+        for login in book.accounts:  # also those that hold nothing: who missed a close believes otherwise
+            for event in held(book, login):
+                work.emit(TOPIC, event)
 
     # What it does by itself
 
@@ -180,7 +189,7 @@ class PaperVenue:
             try:
                 await self.look()
                 await self.forget_old()
-            except (OperationalError, InterfaceError, OSError) as fault:
+            except (*AWAY, OSError) as fault:
                 log.warning("the venue waits for its store", fault=repr(fault))
 
     async def look(self) -> None:
@@ -256,5 +265,9 @@ def held(book: Book, login: int, request: str = "") -> list[AccountPositions]:
     ]
 
 
-def _take_halt(book: Book, halt: Halt) -> None:
-    book.set_halt(halt.id, HaltState(halt.id, halt.scope, halt.key, halt.mode) if halt.active else None)
+def _manual(follower: Follower, ended: int) -> ManualState:
+    return ManualState(follower.login, int(follower.manual_trading_mode), follower.id, follower.version, ended)
+
+
+def _halt(halt: Halt) -> HaltState:
+    return HaltState(halt.id, halt.scope, halt.key, halt.mode, halt.version, halt.active)

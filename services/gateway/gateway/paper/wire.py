@@ -1,5 +1,6 @@
 """JSON as the paper venue's door takes and gives it: numbers stay exact, and what is not a number is no number."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -8,11 +9,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from shared.contracts.event import plain
+from shared.money import quantize
 from starlette.requests import ClientDisconnect
 
-from gateway.decide import INVALID_DATA
+from gateway.decide import INVALID_DATA, NONE
 
 BODY_MAX = 256 * 1024
+BODY_S = 10.0
+"""A body has come by then, however slowly its sender writes."""
 INT64_MAX = 2**63 - 1
 AMOUNT_MAX = Decimal(10) ** 9
 PRICE_MAX = Decimal(10) ** 7
@@ -30,7 +35,10 @@ class Fault(Exception):  # noqa: N818  (it is an answer)
         self.message = message
 
     def response(self) -> Response:
-        return answer({"error": self.code, "message": self.message}, self.status)
+        response = answer({"error": self.code, "message": self.message}, self.status)
+        if self.status == 408:  # what else comes on this line is the rest of that body
+            response.headers["connection"] = "close"
+        return response
 
 
 def invalid(message: str) -> Fault:
@@ -47,13 +55,13 @@ def _whole(value: Any) -> int:
 
 
 def _number(value: Any) -> Decimal:
-    """A JSON number (no string) that is of a sane size."""
+    """A JSON number (no string) that is of a sane size, in its shortest form: how long it is written is up to its sender."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("is no number")
     number = Decimal(value)
-    if number.adjusted() > 18 or int(number.normalize().as_tuple().exponent) < -PLACES_MAX:
+    if number.adjusted() > 18 or quantize(number, PLACES_MAX) != number:
         raise ValueError(f"is too large or has more than {PLACES_MAX} decimal places")
-    return number
+    return plain(quantize(number, PLACES_MAX)) or NONE  # no negative zero
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -125,7 +133,8 @@ B = TypeVar("B", bound=Body)
 
 
 async def body_of(request: Request, model: type[B], *, optional: bool = False) -> B:
-    """The request's body. Raises Fault INVALID_DATA (413 when it is larger than 256 KB) for anything that it may not be."""
+    """The request's body. Raises Fault INVALID_DATA (413 when it is larger than 256 KB) for anything that it may not be, and
+    REQUEST_TIMEOUT when it does not come."""
     data = await _bytes(request)
     if optional and not data.strip():
         return model()
@@ -149,10 +158,13 @@ def path_number(text: str) -> int:
 async def _bytes(request: Request) -> bytes:
     data = b""
     try:
-        async for part in request.stream():
-            data += part
-            if len(data) > BODY_MAX:
-                raise Fault(413, INVALID_DATA, f"a body has at most {BODY_MAX} bytes")
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                data += part
+                if len(data) > BODY_MAX:
+                    raise Fault(413, INVALID_DATA, f"a body has at most {BODY_MAX} bytes")
+    except TimeoutError as error:
+        raise Fault(408, "REQUEST_TIMEOUT", "the body did not come in time") from error
     except ClientDisconnect as error:
         raise invalid("the body ended too early") from error
     return data
@@ -170,15 +182,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def answer(value: Any, status: int = 200) -> Response:
-    """A JSON answer; amounts are JSON numbers with all their digits."""
-    return Response(_json(value), status, media_type="application/json")
+    """A JSON answer."""
+    return Response(json_text(value), status, media_type="application/json")
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """Amounts are JSON numbers with all their digits."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(str(name))}:{_json(item)}" for name, item in value.items()) + "}"
+        return "{" + ",".join(f"{json.dumps(str(name))}:{json_text(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_json(item) for item in value) + "]"
+        return "[" + ",".join(json_text(item) for item in value) + "]"
     return json.dumps(value)
