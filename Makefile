@@ -27,9 +27,8 @@ setup: .venv/.synced .venv-clients/.synced  ## everything that the other targets
 run: .venv/.synced  ## the whole stack with the demo, until Ctrl-C (ARGS="--port-base 9000")
 	@exec $(RUN) lockstep up $(ARGS)
 
-# One worker more than cores: a test that starts a stack waits for it a quarter of its time.
 test: setup  ## all tests, with their own servers (ARGS="-k log")
-	@$(RUN) pytest -n 3 --dist worksteal $(ARGS)
+	@$(RUN) pytest -n 2 --dist worksteal $(ARGS)
 
 postgres: setup  ## the services' own tests with every store on a real Postgres, which the tests bring (ARGS="-k races")
 	@TEST_STORE=postgres $(RUN) pytest -n 2 --dist worksteal tests/api tests/flow $(ARGS)

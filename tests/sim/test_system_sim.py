@@ -7,8 +7,8 @@ import pytest
 from tests.sim.faults import PLAN, QUICK, Plan
 from tests.sim.run import simulate
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "500"))
-BLOCKS = 20
+SEEDS = int(os.environ.get("SIM_SEEDS", "100"))
+BLOCKS = 10
 
 
 def failures(block: int, plan: Plan) -> list[object]:
