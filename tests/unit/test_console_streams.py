@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from console.api import Api
+from console.api import IDLE_S, Api
 from console.streams import Stream
 
 pytestmark = pytest.mark.anyio
@@ -76,3 +76,22 @@ async def test_a_stream_is_live_once_it_goes_on_even_when_what_was_missed_is_not
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await api.close()
+
+
+async def test_a_connection_that_the_api_is_about_to_close_is_not_used_any_more() -> None:
+    """It closes one that was idle for 5 s; here it is the second request on a connection that comes at that very moment."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}')
+        await writer.drain()
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    api = Api(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 5)
+    for _ in range(2):
+        assert await api.call("GET", "/copytrade/my") == {"a": 1}
+        await asyncio.sleep(IDLE_S + 0.2)
+    await api.close()
+    server.close()

@@ -14,6 +14,8 @@ Json = dict[str, Any]
 
 CALL_SECONDS = Histogram("lockstep_console_api_seconds", "Time of a call to the api", ["method", "outcome"], buckets=LATENCY_BUCKETS)
 AWAY = "AWAY"
+IDLE_S = 2
+"""An idle connection is used no more after so long: the api closes it after 5 s, and a call that is sent at that moment is lost."""
 SESSION_OVER = frozenset({"INVALID_CUSTOMER_SESSION", "INVALID_MANAGER_SESSION"})
 
 
@@ -34,7 +36,8 @@ class Api:
     """The api at one address. Numbers of answers are int or Decimal. All calls raise ApiError."""
 
     def __init__(self, url: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        limits, endless = httpx.Limits(max_connections=200), httpx.Limits(max_connections=None)
+        limits = httpx.Limits(max_connections=200, keepalive_expiry=IDLE_S)
+        endless = httpx.Limits(max_connections=None)
         self.http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport, limits=limits)
         # An event stream holds its connection for as long as a page is open: calls must never wait for one of those.
         self.streams = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport, limits=endless)
