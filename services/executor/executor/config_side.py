@@ -153,11 +153,10 @@ async def records_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
 
 async def _subscriptions_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:
     await desk.write()
-    own, held = table(SubscriptionRow), set(event.ids)
-    rows = await read_rows(desk.session, SubscriptionRow, own.c.id >= event.first, own.c.id <= event.last, own.c.deleted == 0)
-    for row in rows:
-        if row[0] not in held:
-            await _delete(desk, out, row[0], (row[2], row[3]), False)
+    own = table(SubscriptionRow)
+    gone = (own.c.id.between(event.first, event.last), own.c.id.not_in(event.ids), own.c.deleted == 0)
+    for row in (await desk.session.execute(select(own.c.id, own.c.master_login, own.c.follower_login).where(*gone))).all():
+        await _delete(desk, out, row.id, (row.master_login, row.follower_login), False)
 
 
 async def _accounts_held(desk: Desk, out: Outgoing, event: RecordsHeld) -> None:

@@ -15,7 +15,7 @@ from executor.desk import Desk
 from executor.fanout import fan_out
 from executor.manual import forbidden, undone
 from executor.outgoing import Outgoing
-from executor.records import POSITION, LinkRecord, PositionRecord
+from executor.records import POSITION, LinkRecord, PositionRecord, noted
 
 
 def copied(client_id: str, reason: str) -> bool:
@@ -101,32 +101,10 @@ async def reduced(desk: Desk, out: Outgoing, row: ClosedRow) -> None:
 
 
 def _note(desk: Desk, row: ClosedRow) -> None:
-    """A closing of a position whose opening was never seen: what is left of it is known when its opening comes late. Equity and balance
-    before it are not.
-    """
-    desk.changed_position(
-        PositionRecord(
-            order=row.order,
-            login=row.login,
-            kind=POSITION,
-            symbol=row.symbol,
-            side=row.side,
-            initial=row.initial,
-            volume=row.left,
-            price=units(row.open_price),
-            limit_price=0,
-            sl=0,
-            tp=0,
-            version=0,
-            equity=0,
-            balance=0,
-            expires_ms=0,
-            opened_ms=row.opened_ms,
-            closed_ms=0 if row.left else row.closed_ms,
-            leverage=row.leverage,
-            margin_type=row.margin_type,
-        )
-    )
+    """A closing of a position whose opening was never seen: what is left of it is known when its opening comes late."""
+    position = noted(row, row.login, row.left, units(row.open_price))
+    position.closed_ms = 0 if row.left else row.closed_ms
+    desk.changed_position(position)
 
 
 async def changed(desk: Desk, out: Outgoing, position: PositionRecord, row: ChangedRow) -> None:

@@ -184,13 +184,13 @@ async def master_filled(desk: Desk, out: Outgoing, position: PositionRecord) -> 
     """The master's pending order became a position. Copies that are filled belong to it; for those that still rest the policy says."""
     policy = desk.settings.pending_fill_policy
     for link in list((await desk.fan(position.order)).values()):
-        if link.active and link.seen_version:
-            link.seen_version = 0
-            desk.changed_link(link)
+        if not link.active:
+            continue
+        link.seen_version = 0
+        desk.changed_link(link)
         if link.phase != links.PENDING:
             continue
         link.protect_ms = 0  # there is no order any more whose changes it could follow
-        desk.changed_link(link)
         if policy != "leave":
             withdraw(desk, out, link, MASTER_FILLED if policy == "market_if_within_slippage" else NOT_FILLED)
             out.tell(link, position.symbol)

@@ -36,7 +36,7 @@ from executor.master_side import protect, reduced
 from executor.outgoing import Outgoing
 from executor.pending_side import cancelled
 from executor.queries import take_series
-from executor.records import POSITION, LinkRecord, PositionRecord
+from executor.records import POSITION, LinkRecord, PositionRecord, noted
 from executor.store import Link, Sync, read_rows, table, write_rows
 
 log = structlog.get_logger()
@@ -255,25 +255,6 @@ def _note(desk: Desk, login: int, row: HeldRow) -> None:
 
     The equity before it is not known: the ratio modes will refuse it (MASTER_EQUITY_INVALID).
     """
-    desk.changed_position(
-        PositionRecord(
-            order=row.order,
-            login=login,
-            kind=POSITION,
-            symbol=row.symbol,
-            side=row.side,
-            initial=row.initial,
-            volume=row.volume,
-            price=units(row.price),
-            limit_price=0,
-            sl=units(row.sl),
-            tp=units(row.tp),
-            version=row.version,
-            equity=0,
-            balance=0,
-            expires_ms=0,
-            opened_ms=row.opened_ms,
-            leverage=row.leverage,
-            margin_type=row.margin_type,
-        )
-    )
+    position = noted(row, login, row.volume, units(row.price))
+    position.sl, position.tp, position.version = units(row.sl), units(row.tp), row.version
+    desk.changed_position(position)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from shared.contracts.trades import Side
+from shared.contracts.trades import ClosedRow, HeldRow, Side
 
 from executor.links import ACTIVE, STATES
 from executor.store import Link, Position, columns_of
@@ -39,8 +39,32 @@ class PositionRecord:
 
     @property
     def only_noted(self) -> bool:
-        """A reconcile found it: nobody has told of its opening, or of the equity before it."""
+        """A reconcile found it, or its closing was told: nobody has told of its opening, or of the equity before it."""
         return self.kind == POSITION and not self.equity and not self.balance
+
+
+def noted(row: HeldRow | ClosedRow, login: int, volume: int, price: int) -> PositionRecord:
+    """A position whose opening was never seen, of which `volume` is left. Of its stops, too, nothing is known."""
+    return PositionRecord(
+        order=row.order,
+        login=login,
+        kind=POSITION,
+        symbol=row.symbol,
+        side=row.side,
+        initial=row.initial,
+        volume=volume,
+        price=price,
+        limit_price=0,
+        sl=0,
+        tp=0,
+        version=0,
+        equity=0,
+        balance=0,
+        expires_ms=0,
+        opened_ms=row.opened_ms,
+        leverage=row.leverage,
+        margin_type=row.margin_type,
+    )
 
 
 @dataclass(slots=True)

@@ -29,7 +29,6 @@ def reads(venue: Venue) -> dict[str, Read]:
                 await venue.settle(event, work)
 
     async def on_config(batch: Received[ConfigEvent], work: Work) -> None:
-        # What the writer had to say again in place of lost entries is the whole configuration.
         await venue.follow(batch.events, work)
 
     return {

@@ -8,7 +8,7 @@ import structlog
 from shared.bus.reader import Received
 from shared.clock import has_passed
 from shared.contracts import config, trades
-from shared.contracts.config import ConfigEvent, RewardType, SubscriptionStatus
+from shared.contracts.config import ConfigEvent, RewardType
 from shared.contracts.rewards import TOPIC, AccrualsChanged, BalancesRequested, SharingChanged, StandingsChanged
 from shared.contracts.stats import Prices
 from shared.contracts.trades import REASON_COPY_REWARD, BalanceRow, ClosedRow, OpenedRow, TradeEvent
@@ -16,7 +16,7 @@ from shared.ids import parse_copy_client_id
 from shared.money import EXACT
 from shared.store.work import Work
 
-from rewards import decide, store
+from rewards import config_side, decide, store
 from rewards.billing import Billing
 from rewards.decide import Accrual, Span
 from rewards.known import Account, Known, Symbol
@@ -24,7 +24,7 @@ from rewards.settings import RewardsSettings
 from rewards.settle import Fact
 from rewards.settlement import Answer, Changes, Settlement, parse_reward_client_id
 from rewards.store import Trade
-from rewards.terms import Master, Subscription, Version, policy_for_trade, trade_book_ms
+from rewards.terms import Master, Subscription, policy_for_trade, trade_book_ms
 
 log = structlog.get_logger()
 
@@ -68,26 +68,27 @@ class Rewards:
         for event in batch.events:
             match event:
                 case config.MasterSaved(master=state):
-                    master = _master_saved(known, state)
+                    master = config_side.master_saved(known, state)
                     masters |= {master.login: master} if master else {}
                 case config.MasterDeleted(master=state):
-                    master = _master_gone(known, state, event.time or work.now)
+                    master = config_side.master_gone(known, state, event.time or work.now)
                     masters |= {master.login: master} if master else {}
                 case config.PolicySaved(policy=state) | config.PolicyDeleted(policy=state):
                     gone_ms = (event.time or state.updated_ms) if isinstance(event, config.PolicyDeleted) else None
-                    masters |= {state.master_login: known.master(state.master_login)} if _policy_saved(known, state, gone_ms) else {}
+                    master = config_side.policy_saved(known, state, gone_ms)
+                    masters |= {master.login: master} if master else {}
                 case config.SubscriptionSaved(subscription=state) if self._owns(state.follower_login):
-                    subscription = _subscription_saved(known, state, work.now)
+                    subscription = config_side.subscription_saved(known, state, work.now)
                     subscriptions |= {subscription.id: subscription} if subscription else {}
                 case config.SubscriptionDeleted(subscription=state) if self._owns(state.follower_login):
-                    subscription = _subscription_gone(known, state, event.time or work.now)
+                    subscription = config_side.subscription_gone(known, state, event.time or work.now)
                     subscriptions |= {subscription.id: subscription} if subscription else {}
                 case config.RecordsHeld(noun="subscription"):
-                    subscriptions |= {one.id: one for one in _subscriptions_ended(known, event, event.time or work.now)}
+                    subscriptions |= {one.id: one for one in config_side.subscriptions_ended(known, event, event.time or work.now)}
                 case config.RecordsHeld(noun="master"):
-                    masters |= {one.login: one for one in _masters_ended(known, event, event.time or work.now)}
+                    masters |= {one.login: one for one in config_side.masters_ended(known, event, event.time or work.now)}
                 case config.RecordsHeld(noun="reward_policy"):
-                    masters |= {one.login: one for one in _policies_ended(known, event, event.time or work.now)}
+                    masters |= {one.login: one for one in config_side.policies_ended(known, event, event.time or work.now)}
                 case _:
                     pass
         await store.save_masters(work.session, masters.values())
@@ -275,114 +276,6 @@ class Rewards:
         standings = await self.billing.all_standings(work, known)
         if standings:
             work.emit(TOPIC, StandingsChanged.of(standings))
-
-
-def _master_saved(known: Known, state: config.Master) -> Master | None:
-    """The master as it is now; None when that is no news."""
-    master = known.masters.get(state.login)
-    if master is not None and master.id > state.id:
-        return None
-    if master is None or master.id < state.id:
-        fresh = Master(state.login, state.id, state.customer_id, 0)
-        if master is not None:  # the login was a master before: what was agreed with that one ended with it
-            fresh.policies = master.policies
-            fresh.running = master.running
-            if master.gone_ms is not None:
-                fresh.running.set(master.gone_ms, False)
-                if master.id:  # else it had ended without a word, and runs from when the restored store tells of it
-                    fresh.running.set(max(state.created_ms, master.gone_ms + 1), True)
-        master = known.masters[state.login] = fresh
-    if state.version <= master.version:
-        return None
-    master.version, master.customer_id = state.version, state.customer_id
-    if master.gone_ms is not None:  # as with a subscription
-        master.running.set(master.gone_ms, False)
-        master.gone_ms = None
-    master.running.set(state.updated_ms or state.created_ms, bool(state.enabled))
-    return master
-
-
-def _master_gone(known: Known, state: config.Master, at_ms: int) -> Master | None:
-    """The master, who is one no more; None when what is known is later than that."""
-    master = known.master(state.login)
-    if (master.id, master.version) > (state.id, state.version):
-        return None
-    master.id, master.version = state.id, state.version
-    master.gone_ms = master.gone_ms or at_ms
-    return master
-
-
-def _policy_saved(known: Known, state: config.RewardPolicy, gone_ms: int | None) -> bool:
-    """Keeps a version of a policy, or that the policy is gone; answers whether that is news."""
-    master = known.master(state.master_login)
-    versions = {version.policy.version: version for version in master.policies if version.policy.id == state.id}
-    if gone_ms is None and state.version in versions:
-        return False
-    ended = [one.gone_ms for number, one in versions.items() if number > state.version and one.gone_ms is not None]
-    versions.setdefault(state.version, Version(state, min(ended, default=None)))
-    if gone_ms is not None:
-        ends = {number: version for number, version in versions.items() if number <= state.version}
-        versions |= {number: version._replace(gone_ms=version.gone_ms or gone_ms) for number, version in ends.items()}
-    master.policies = [one for one in master.policies if one.policy.id != state.id] + list(versions.values())
-    return True
-
-
-def _subscription_saved(known: Known, state: config.Subscription, now: int) -> Subscription | None:
-    """The subscription as it is now; None when that is no news."""
-    subscription = known.subscriptions.get(state.id)
-    if subscription is None:
-        subscription = Subscription(state.id, state.master_login, state.follower_login, 0, state.created_ms or now)
-        known.add(subscription)
-    if state.version <= subscription.version:
-        return None
-    subscription.version = state.version
-    if subscription.gone_ms is not None:  # it had ended, and the store that told of that was restored: it was not active meanwhile
-        subscription.active.set(subscription.gone_ms, False)
-        subscription.gone_ms = None
-    active = bool(state.enabled) and state.status == SubscriptionStatus.ACTIVE
-    subscription.active.set(state.updated_ms or subscription.created_ms, active)
-    return subscription
-
-
-def _subscription_gone(known: Known, state: config.Subscription, at_ms: int) -> Subscription | None:
-    """The subscription, which has ended, also when it was never told of; None when what is known is later than that."""
-    subscription = known.subscriptions.get(state.id) or _subscription_saved(known, state, at_ms)
-    if subscription is None or subscription.version > state.version:
-        return None
-    subscription.version = state.version
-    subscription.gone_ms = subscription.gone_ms or at_ms
-    return subscription
-
-
-def _subscriptions_ended(known: Known, event: config.RecordsHeld, now: int) -> list[Subscription]:
-    """The subscriptions that came to their end in what is lost; they end now."""
-    held = set(event.ids)
-    living = [one for one in known.subscriptions.values() if one.gone_ms is None]
-    found = [one for one in living if event.first <= one.id <= event.last and one.id not in held]
-    for subscription in found:
-        subscription.gone_ms = now
-    return found
-
-
-def _masters_ended(known: Known, event: config.RecordsHeld, now: int) -> list[Master]:
-    """The masters that came to their end in what is lost; they end now. Whatever is told of their logins next is newer."""
-    held = set(event.ids)
-    found = [one for one in known.masters.values() if event.first <= one.id <= event.last and one.id not in held]
-    for master in found:
-        master.id = master.version = 0
-        master.gone_ms = master.gone_ms or now
-    return found
-
-
-def _policies_ended(known: Known, event: config.RecordsHeld, now: int) -> list[Master]:
-    """The masters of whom a policy came to its end in what is lost; it ends now."""
-    held, found = set(event.ids), []
-    for master in known.masters.values():
-        ended = {one.policy.id for one in master.policies if one.gone_ms is None and event.first <= one.policy.id <= event.last} - held
-        if ended:
-            master.policies = [one._replace(gone_ms=now) if one.policy.id in ended else one for one in master.policies]
-            found.append(master)
-    return found
 
 
 def _copies(known: Known, rows: list[tuple[Row, str]]) -> list[tuple[Row, Subscription]]:

@@ -52,9 +52,7 @@ def _story() -> None:
             ui.label("Lockstep").classes("brand-name")
         with box(""):
             ui.label("Trade in step with the best.").classes("login-claim")
-            ui.label("Choose a master, set your own rules, and your account trades with theirs: once, exactly, and explained.").classes(
-                "login-sub"
-            )
+            ui.label(CLAIM).classes("login-sub")
         with box("login-points"):
             for icon, words in POINTS:
                 with box("login-point"):
@@ -110,9 +108,7 @@ def _trader(target: str) -> None:
 
 def _office(target: str) -> None:
     token = ui.input("Session token", password=True, password_toggle_button=True).props('autocomplete=off aria-label="Session token"')
-    ui.label("Managers' sessions are issued beside the console: by your sign-on, or by the command “lockstep token manager NAME”.").classes(
-        "muted small"
-    )
+    ui.label(ISSUED).classes("muted small")
     wrong = _wrong()
 
     async def go() -> None:
