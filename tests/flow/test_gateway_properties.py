@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import asdict
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def act(book: Book, action: Action) -> None:
     what, pick, size, by, side = action
     account = book.accounts[100_001 + pick % 3]
     name = NAMES[pick % 3 if what == "price" else size % 3]
-    held, waiting = list(account.positions.values()), list(account.pending.values())
+    # By number: a book that is loaded has them in this order, one that was not in the order in which they came.
+    held, waiting = (sorted(found.values(), key=attrgetter("order")) for found in (account.positions, account.pending))
     match what:
         case "open":
             open_position(book, account, Opening(name, side, size, NONE, NONE, "", "TR_REASON_CLIENT"))
