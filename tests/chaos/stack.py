@@ -17,7 +17,7 @@ from lockstep.supervise import Program
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.e2e.running import READY_S, RunningStack
+from tests.e2e.running import READY_S, RunningStack, is_ready
 from tests.ports import free_base
 
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
@@ -250,13 +250,6 @@ def running(
     finally:
         stack.dispose()
         stack.end()
-
-
-def is_ready(url: str) -> bool:
-    """Whether the service behind a door says that it is ready."""
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
-    return False
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float, every_s: float = 0.1) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from tests.chaos.burning import LINES, Plan, Run
 from tests.chaos.check import unsafe
 from tests.chaos.oracle import CLOSE, OPEN, REDUCE
-from tests.chaos.stack import SERVICES, is_ready, running, wait_until
+from tests.chaos.stack import SERVICES, running, wait_until
+from tests.e2e.running import is_ready
 
 TAKES_OVER_S = 5
 HANGS_S = 20

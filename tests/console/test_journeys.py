@@ -25,6 +25,8 @@ FIELDS = {
 """Which fields each reward model shows, what is filled in, and what followers then read."""
 RESTART_MS = 90_000
 """How long a killed api may take to be there again, on a busy machine."""
+MOST_FIELDS = max(FIELDS, key=lambda model: len(FIELDS[model][0]))
+"""The one that a phone has to show."""
 ALL_FIELDS = sorted({name for names, _, _ in FIELDS.values() for name in names})
 
 
@@ -145,7 +147,8 @@ def test_the_wizard_makes_a_master_of_each_reward_model_with_its_fields_alone(
     stack.person(name, accounts=len(FIELDS))
     mia = person(size)
     mia.log_in(name)
-    for model, (fields, figure, words) in FIELDS.items():
+    models = FIELDS if size == "desktop" else {MOST_FIELDS: FIELDS[MOST_FIELDS]}
+    for model, (fields, figure, words) in models.items():
         mia.open("/strategies/new")
         mia.page.get_by_label("Name").fill(f"{model} of mine")
         mia.choose("Visibility", "Only I see it")

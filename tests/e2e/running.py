@@ -22,6 +22,8 @@ READY_S = 240
 """Generous: other tests may share the machine."""
 STOP_TIMEOUT_S = 20
 LOCKSTEP = [sys.executable, "-m", "lockstep"]
+ASKING = httpx.Client(timeout=2)
+"""For questions that are asked again and again: to make a client, which reads all certificates, takes longer than the answer."""
 
 
 class Client(ABC):
@@ -101,8 +103,10 @@ class RunningStack(Client):
             self.stop()
 
     def kill_service(self, service: str) -> None:
-        """`kill -9` of one service; the supervisor starts it again."""
-        os.kill(int((self.home / "run" / f"{service}.pid").read_text()), signal.SIGKILL)
+        """`kill -9` of one service, once it is there; the supervisor starts it again."""
+        pid = self.home / "run" / f"{service}.pid"
+        self.until(pid.exists, READY_S, f"{service} runs")
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
     def command(self, *words: str) -> str:
         """What a `lockstep` command on the home prints; its failure is the test's."""
@@ -126,6 +130,13 @@ class RunningStack(Client):
     def _says_ready(self) -> bool:
         said = (self.home.parent / "stack.log").read_bytes()[self._began :]
         return any(line.startswith(b"ready") for line in said.splitlines())
+
+
+def is_ready(url: str) -> bool:
+    """Whether the service behind a door says that it is ready."""
+    with contextlib.suppress(httpx.HTTPError):
+        return ASKING.get(f"{url}/readyz").status_code == 200
+    return False
 
 
 @contextlib.contextmanager

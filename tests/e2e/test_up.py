@@ -1,6 +1,5 @@
 """`lockstep up` as a person starts it: ready, supervised, stopped within ten seconds, and going on where it was."""
 
-import contextlib
 import json
 import os
 import re
@@ -19,9 +18,11 @@ import pytest
 from lockstep.main import app
 from typer.testing import CliRunner
 
+from tests.e2e.running import is_ready
 from tests.ports import free_base
 
-SERVICES = ("gateway", "api", "executor", "rewards", "stats", "console")
+PORTS = {"console": 0, "api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}
+SERVICES = tuple(PORTS)
 READY_S = 60
 TRADING_S = 180
 """The robots look at some bars before their first trade; a busy machine takes its time."""
@@ -71,11 +72,8 @@ class Up:
         return time.monotonic() - began
 
 
-def is_ready(base: int, service: str) -> bool:
-    port = base + {"console": 0, "api": 1, "gateway": 3, "executor": 4, "rewards": 5, "stats": 6}[service]
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
-    return False
+def ready(base: int, service: str) -> bool:
+    return is_ready(f"http://127.0.0.1:{base + PORTS[service]}")
 
 
 def alive(pid: int) -> bool:
@@ -102,12 +100,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
             up.process.wait()
 
 
-def test_ready_supervised_stopped_and_on_again(start: Callable[..., Up]) -> None:
+def test_ready_supervised_and_stopped(start: Callable[..., Up]) -> None:
     up = start()
     up.ready()
     pids = {name: up.pid(name) for name in (*SERVICES, "redis")}
     assert all(alive(pid) for pid in pids.values())
-    assert all(is_ready(up.base, service) for service in SERVICES)
+    assert all(ready(up.base, service) for service in SERVICES)
     for secret in ("secret", "redis.password", "run/redis.url"):
         assert (up.home / secret).stat().st_mode & 0o777 == 0o600, secret
     assert (up.home / "run" / "redis.url").read_text().startswith("redis://:")
@@ -120,35 +118,29 @@ def test_ready_supervised_stopped_and_on_again(start: Callable[..., Up]) -> None
     for name in ("executor", "redis"):
         os.kill(pids[name], signal.SIGKILL)
     up.until(lambda: all(alive(up.pid(name)) and up.pid(name) != pids[name] for name in ("executor", "redis")), 15)
-    up.until(lambda: all(is_ready(up.base, service) for service in SERVICES))
+    up.until(lambda: all(ready(up.base, service) for service in SERVICES))
 
-    opened = httpx.post(
-        f"http://127.0.0.1:{up.base + 3}/accounts", json={"customer_id": 7, "group": "real-usd", "balance": 1000, "leverage": 100}
-    )
-    login = opened.raise_for_status().json()["login"]
     now = {name: up.pid(name) for name in (*SERVICES, "redis")}
     assert up.end() < 10
     assert up.process.returncode == 0, "\n".join(up.lines)
     assert not any(alive(pid) for pid in now.values())
     assert list((up.home / "run").glob("*.pid")) == []
 
-    again = start()
-    again.ready()
-    assert httpx.get(f"http://127.0.0.1:{up.base + 3}/accounts/{login}").json()["customer_id"] == 7
-    assert again.end(signal.SIGINT) < 10
-    assert again.process.returncode == 0
-
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to orphans is Linux's")
 def test_a_killed_up_leaves_nothing_behind_and_the_next_one_works(start: Callable[..., Up]) -> None:
     up = start()
     up.ready()
+    account = {"customer_id": 7, "group": "real-usd", "balance": 1000, "leverage": 100}
+    opened = httpx.post(f"http://127.0.0.1:{up.base + 3}/accounts", json=account)
+    login = opened.raise_for_status().json()["login"]
     pids = [up.pid(name) for name in (*SERVICES, "redis")]
     up.process.kill()
     up.until(lambda: not any(alive(pid) for pid in pids), 10)
     again = start()
     again.ready()
-    assert again.end() < 10
+    assert httpx.get(f"http://127.0.0.1:{up.base + 3}/accounts/{login}").json()["customer_id"] == 7
+    assert again.end(signal.SIGINT) < 10
     assert again.process.returncode == 0
 
 

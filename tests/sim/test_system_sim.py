@@ -7,7 +7,7 @@ import pytest
 from tests.sim.faults import PLAN, QUICK, Plan
 from tests.sim.run import simulate
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "100"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "500"))
 BLOCKS = 10
 
 
