@@ -116,6 +116,21 @@ async def test_what_is_closed_with_the_subscription_counts_with_its_result(world
         assert fees(world) == [dec("80.00"), dec("0")]
 
 
+async def test_the_volume_that_is_closed_with_the_subscription_is_billed(world: World) -> None:
+    """1.5 lots opened on the 16th; unsubscribed at noon of the 17th, which closes them a second later: 3 for each side at 2 a lot."""
+    await world.policy(reward_type=2, billing_period="daily", fee_amount=dec("2"), rebate_sides="both")
+    await world.subscribe(7, created_ms=at("2024-01-16"))
+    world.now = at("2024-01-16 10:00")
+    await world.opened(7, 9001, volume=150)
+    await until(world, "2024-01-17")
+    await world.unsubscribe(7, at("2024-01-17 12:00"))
+    world.now = at("2024-01-17 12:00:01")
+    await world.closed(7, 9001, profit="0", volume=150)
+    await until(world, "2024-02-01")
+    assert fees(world) == [dec("3.00"), dec("3.00")]
+    assert await world.balances() == paid("6")
+
+
 @pytest.mark.parametrize("leaves", ["with a performance fee", "with a management fee"])
 async def test_who_comes_back_is_not_charged_for_what_other_fees_took(world: World, leaves: str) -> None:
     """Won 100, of which a management fee took 21 (31 * 21 / 31). A performance fee begins, the follower leaves and comes back: nothing was

@@ -86,7 +86,7 @@ class Desk:
         span = Period(step.start, step.end)
         match step.reward_type:
             case RewardType.VOLUME_REBATE:
-                fee = fees.volume_fee(self._fills(span), policy, self._rate(policy, payer), payer.currency)
+                fee = fees.volume_fee(self._fills(step), policy, self._rate(policy, payer), payer.currency)
             case RewardType.MANAGEMENT_FEE:
                 fee = self._management(policy, payer, span, step.whole or span)
             case _:
@@ -150,8 +150,10 @@ class Desk:
             raise NoRateError(f"{policy.currency} to {payer.currency}")
         return rate
 
-    def _fills(self, span: Period) -> list[Fill]:
-        booked = self.material.booked(self.subscription.id, span.start, span.end)
+    def _fills(self, step: Step) -> list[Fill]:
+        """The fills of a period; of the last one also what was closed with the subscription, and is told by now."""
+        until = FOREVER if ends_all(self.subscription, self.master, step.end) else step.end
+        booked = self.material.booked(self.subscription.id, step.start, until)
         return [Fill(trade.order, trade.deal, trade.time_ms, trade.volume, trade.volume_per_lot) for trade in booked]
 
     def _management(self, policy: RewardPolicy, payer: Payer, span: Period, whole: Period) -> Fee:
