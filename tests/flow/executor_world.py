@@ -218,3 +218,8 @@ async def world(folder: Path, **settings: Any) -> Any:
         yield made
     finally:
         await made.close()
+
+
+async def reconciled(w: Any, login: int = ANNA) -> None:
+    """The venue tells what an account holds."""
+    await w.told(w.venue.held(login, ""))

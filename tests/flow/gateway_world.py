@@ -19,7 +19,7 @@ from gateway.settings import GatewaySettings, SymbolOverride
 from gateway.store import METADATA
 from shared.bus.reader import Received
 from shared.contracts.event import Event
-from shared.contracts.orders import OpenCopies, OpenRow
+from shared.contracts.orders import CloseCopies, CloseRow, OpenCopies, OpenRow, PlaceCopies, PlaceRow
 from shared.contracts.trades import TRADE_EVENTS
 from shared.store import migrate, outbox
 from shared.store.engine import create_engine
@@ -154,3 +154,13 @@ def open_copies(logins: list[int], master_order: int = 7, **row: Any) -> OpenCop
     values = {"side": "buy", "volume": 10, "sl": NONE, "tp": NONE, "worst_price": NONE} | row
     rows = [OpenRow(link=place, login=login, subscription=place, **values) for place, login in enumerate(logins, 1)]
     return OpenCopies.of(rows, master_order=master_order, price=D("1.5757"), **table)
+
+
+def close_copies(login: int, volume: int, *, order: int = 0, step: int = 1, subscription: int = 1, master_order: int = 7) -> CloseCopies:
+    return CloseCopies.of([CloseRow(0, login, order, volume, subscription, step)], master_order=master_order, reason="MASTER_CLOSED")
+
+
+def place_copies(logins: list[int], kind: Any = "limit", price: str = "1.5", expires_ms: int = 0, **row: Any) -> PlaceCopies:
+    values = {"side": "buy", "volume": 10, "price": D(price), "limit_price": NONE, "sl": NONE, "tp": NONE} | row
+    rows = [PlaceRow(link=n, login=login, subscription=n, **values) for n, login in enumerate(logins, 1)]
+    return PlaceCopies.of(rows, master_order=7, master_login=99, symbol="GBPUSD", kind=kind, expires_ms=expires_ms)

@@ -1,42 +1,23 @@
 """Copy orders through the gateway's real handlers: in bulk, once, and never past the venue's own checks."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shared.contracts import config, orders
-from shared.contracts.config import (
-    Follower,
-    FollowerDeleted,
-    FollowerSaved,
-    Halt,
-    HaltKey,
-    HaltSaved,
-    HaltsHeld,
-    ManualTradingMode,
-    RecordsHeld,
-)
-from shared.contracts.event import Lost
+from shared.contracts import orders
 from shared.contracts.orders import (
     CancelCopies,
     CancelRow,
-    CloseCopies,
-    CloseRow,
-    PlaceCopies,
-    PlaceRow,
     ProtectCopies,
     ProtectRow,
     ReplaceCopies,
     ReplaceRow,
     SyncAccounts,
 )
-from shared.store import migrate
-from shared.store.engine import database_url
-from sqlalchemy import create_engine, text
 
-from tests.flow.gateway_world import NONE, NOON, GatewayWorld, gateway_world, open_copies
+from tests.flow.gateway_world import NONE, NOON, GatewayWorld, close_copies, gateway_world, open_copies, place_copies
 
 D = Decimal
 pytestmark = pytest.mark.anyio
@@ -46,14 +27,6 @@ pytestmark = pytest.mark.anyio
 async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
     async with gateway_world(tmp_path) as found:
         yield found
-
-
-def close(login: int, volume: int, *, order: int = 0, step: int = 1, subscription: int = 1, master_order: int = 7) -> CloseCopies:
-    return CloseCopies.of([CloseRow(0, login, order, volume, subscription, step)], master_order=master_order, reason="MASTER_CLOSED")
-
-
-def halt(number: int = 1, *, version: int = 1, active: int = 1, mode: Any = "halt", scope: Any = "all", key: str = "") -> HaltSaved:
-    return HaltSaved(halt=Halt(id=number, version=version, scope=scope, key=key, mode=mode, active=active))
 
 
 async def test_five_hundred_copies_are_one_table(world: GatewayWorld) -> None:
@@ -165,15 +138,15 @@ async def test_closes_find_their_position_by_order_or_by_the_openings_id(world: 
     order = (await world.told_rows())["position.opened"][0].order
     await world.price("1.58000", "1.58010")
     await world.told()
-    await world.handle(orders.TOPIC, close(login, 4, order=order))
+    await world.handle(orders.TOPIC, close_copies(login, 4, order=order))
     reduced = (await world.told_rows())["position.reduced"][0]
     assert (reduced.initial, reduced.closed, reduced.left, reduced.profit) == (10, 4, 6, D("17.20"))
     assert (reduced.client_id, reduced.position_client_id, reduced.reason) == ("c-1-7-close-1", "c-1-7-open-0", "TR_REASON_COPY")
     await world.restart()
-    await world.handle(orders.TOPIC, close(login, 99, step=2))
+    await world.handle(orders.TOPIC, close_copies(login, 99, step=2))
     closed = (await world.told_rows())["position.closed"][0]
     assert (closed.order, closed.closed, closed.left, closed.profit) == (order, 6, 0, D("25.80"))
-    await world.handle(orders.TOPIC, close(login, 4, order=order), close(login, 99, step=2))  # asked again, answered again
+    await world.handle(orders.TOPIC, close_copies(login, 4, order=order), close_copies(login, 99, step=2))  # asked again, answered again
     rows = await world.told_rows()
     assert (rows["position.reduced"], rows["position.closed"]) == ([reduced], [closed])
     assert (await world.call("GET", f"/accounts/{login}"))["balance"] == D("10043.00")
@@ -183,8 +156,8 @@ async def test_a_close_of_nothing_or_of_another_accounts_position_is_rejected(wo
     logins = await world.accounts(2)
     await world.handle(orders.TOPIC, open_copies(logins[:1]))
     order = (await world.told_rows())["position.opened"][0].order
-    wrong_account = close(logins[1], 5, order=order)
-    await world.handle(orders.TOPIC, wrong_account, close(logins[0], 5, master_order=8), close(logins[0], 0, step=3))
+    wrong_account = close_copies(logins[1], 5, order=order)
+    await world.handle(orders.TOPIC, wrong_account, close_copies(logins[0], 5, master_order=8), close_copies(logins[0], 0, step=3))
     rows = (await world.told_rows())["order.rejected"]
     assert [(row.action, row.reason) for row in rows] == [
         ("close", "POSITION_NOT_FOUND"),
@@ -225,15 +198,9 @@ async def test_a_stop_that_cannot_be_is_rejected_and_the_old_one_stays(world: Ga
     assert (await world.call("GET", f"/accounts/{login}"))["positions"][0]["sl"] == D("1.57")
 
 
-def place(logins: list[int], kind: Any = "limit", price: str = "1.5", expires_ms: int = 0, **row: Any) -> PlaceCopies:
-    values = {"side": "buy", "volume": 10, "price": D(price), "limit_price": NONE, "sl": NONE, "tp": NONE} | row
-    rows = [PlaceRow(link=n, login=login, subscription=n, **values) for n, login in enumerate(logins, 1)]
-    return PlaceCopies.of(rows, master_order=7, master_login=99, symbol="GBPUSD", kind=kind, expires_ms=expires_ms)
-
-
 async def test_pending_copies_are_placed_replaced_cancelled_and_answered_again(world: GatewayWorld) -> None:
     logins = await world.accounts(2)
-    await world.handle(orders.TOPIC, place(logins))
+    await world.handle(orders.TOPIC, place_copies(logins))
     placed = (await world.told_rows())["pending.placed"]
     assert [(row.login, row.kind, row.price, row.client_id) for row in placed] == [
         (logins[0], "limit", D("1.5"), "c-1-7-place-0"),
@@ -253,7 +220,7 @@ async def test_pending_copies_are_placed_replaced_cancelled_and_answered_again(w
         (placed[0].order, "c-1-7-place-0", "TR_REASON_COPY")
     ]
     assert [(row.action, row.reason) for row in rows["order.rejected"]] == [("cancel", "ORDER_NOT_FOUND")]
-    await world.handle(orders.TOPIC, place(logins), replace, cancel)
+    await world.handle(orders.TOPIC, place_copies(logins), replace, cancel)
     again = await world.told_rows()
     assert (again["pending.placed"], again["pending.changed"], again["pending.cancelled"]) == (placed, changed, rows["pending.cancelled"])
     assert len((await world.call("GET", f"/accounts/{logins[1]}"))["pending"]) == 1
@@ -261,20 +228,20 @@ async def test_pending_copies_are_placed_replaced_cancelled_and_answered_again(w
 
 async def test_a_pending_copy_becomes_a_position_that_its_close_finds(world: GatewayWorld) -> None:
     (login,) = await world.accounts(1)
-    await world.handle(orders.TOPIC, place([login]))
+    await world.handle(orders.TOPIC, place_copies([login]))
     order = (await world.told_rows())["pending.placed"][0].order
     await world.price("1.49980", "1.49990")
     events = await world.told()
     assert [event.type for event in events] == ["pending.filled", "position.opened", "account.changed"]
     opened = events[1].rows[0]
     assert (opened.order, opened.price, opened.client_id, opened.reason) == (order, D("1.49990"), "c-1-7-place-0", "TR_REASON_COPY")
-    await world.handle(orders.TOPIC, close(login, 10))
+    await world.handle(orders.TOPIC, close_copies(login, 10))
     assert (await world.told_rows())["position.closed"][0].order == order
 
 
 async def test_a_pending_copy_that_comes_too_late_is_rejected(world: GatewayWorld) -> None:
     (login,) = await world.accounts(1)
-    await world.handle(orders.TOPIC, place([login], expires_ms=NOON))
+    await world.handle(orders.TOPIC, place_copies([login], expires_ms=NOON))
     assert [row.reason for row in (await world.told_rows())["order.rejected"]] == ["EXPIRED"]
 
 
@@ -295,176 +262,3 @@ async def test_a_sync_tells_what_an_account_holds(world: GatewayWorld) -> None:
 
 
 # What the configuration says
-
-
-async def test_a_halt_keeps_copies_from_opening_and_nothing_else(world: GatewayWorld) -> None:
-    (login,) = await world.accounts(1, 100_000)
-    await world.handle(orders.TOPIC, open_copies([login], 1), place([login]))
-    await world.handle(config.TOPIC, halt(), halt(2, mode="reduce_only", scope="master", key="99"))
-    await world.restart()
-    await world.told()
-    await world.handle(orders.TOPIC, open_copies([login], 2), close(login, 10, master_order=1))
-    rows = await world.told_rows()
-    assert [row.reason for row in rows["order.rejected"]] == ["TRADING_HALTED"]
-    assert len(rows["position.closed"]) == 1
-    await world.order(login)  # by hand
-    await world.told()
-    await world.price("1.49", "1.4901")  # the pending copy is not filled either
-    rows = await world.told_rows()
-    assert [row.reason for row in rows["pending.cancelled"]] == ["TRADING_HALTED"]
-    assert "position.opened" not in rows
-    await world.handle(config.TOPIC, halt(active=0))
-    await world.handle(orders.TOPIC, open_copies([login], 3))
-    assert [row.reason for row in (await world.told_rows())["order.rejected"]] == ["REDUCE_ONLY"]
-    await world.handle(config.TOPIC, halt(2, active=0, mode="reduce_only", scope="master", key="99"))
-    await world.handle(orders.TOPIC, open_copies([login], 4))
-    assert len((await world.told_rows())["position.opened"]) == 1
-
-
-async def test_a_followers_manual_trading_mode_is_enforced(world: GatewayWorld) -> None:
-    (login,) = await world.accounts(1, 100_000)
-    await world.handle(orders.TOPIC, open_copies([login]))
-    copied = (await world.told_rows())["position.opened"][0].order
-    own = await world.order(login)
-    pending = await world.order(login, type="limit", price=1.5)
-    follower = Follower(id=1, login=login, customer_id=1, manual_trading_mode=ManualTradingMode.DISABLED)
-    body = {"login": login, "symbol": "GBPUSD", "side": "buy", "volume": 1}
-    calls: list[tuple[str, str, Any]] = [
-        ("POST", "/orders", body),
-        ("POST", f"/orders/{own}/close", {}),
-        ("PUT", f"/orders/{own}", {"sl": 1.5}),
-        ("DELETE", f"/orders/{pending}", None),
-        ("POST", f"/orders/{copied}/close", {}),
-        ("PUT", f"/orders/{copied}", {"sl": 1.5}),
-    ]
-    await world.handle(config.TOPIC, FollowerSaved(follower=follower))
-    await world.restart()
-    for call in calls:
-        assert await world.refused(*call) == (400, "MANUAL_TRADING_DISABLED")
-    await world.handle(orders.TOPIC, close(login, 1))  # the copier itself is not held back
-    assert "position.reduced" in await world.told_rows()
-    follower = follower.model_copy(update={"manual_trading_mode": ManualTradingMode.ALLOW_NON_COPIED, "version": 2})
-    await world.handle(config.TOPIC, FollowerSaved(follower=follower))
-    for call in calls[4:]:
-        assert await world.refused(*call) == (400, "MANUAL_TRADING_DISABLED")
-    for method, path, sent in (calls[0], calls[2], calls[1], calls[3]):
-        await world.call(method, path, sent)
-    await world.handle(config.TOPIC, FollowerDeleted(follower=follower))
-    await world.call(*calls[4])
-
-
-async def test_a_snapshot_of_the_configuration_stands_for_what_was_lost(world: GatewayWorld) -> None:
-    """Halt 1 and follower 1 are gone from what the api has: the snapshot does not have them. Follower 2 is there."""
-    login, other = await world.accounts(2)
-    follower = Follower(id=1, login=login, customer_id=1, manual_trading_mode=ManualTradingMode.DISABLED)
-    await world.handle(config.TOPIC, halt(), FollowerSaved(follower=follower))
-    await world.handle(config.TOPIC, FollowerSaved(follower=follower.model_copy(update={"id": 2, "login": other})))
-    await world.handle(config.TOPIC, RecordsHeld(noun="subscription", first=1, last=9, ids=()), lost=Lost(1, 5))
-    assert await _manual_order(world, login) == "MANUAL_TRADING_DISABLED"
-    held = HaltsHeld(halts=(HaltKey("symbol", "EURUSD"),))
-    await world.handle(config.TOPIC, RecordsHeld(noun="follower", first=1, last=9, ids=(2,)), held)
-    await world.handle(config.TOPIC, halt(2, scope="symbol", key="EURUSD"))
-    await world.restart()
-    await world.order(login)
-    assert await _manual_order(world, other) == "MANUAL_TRADING_DISABLED"
-    await world.handle(orders.TOPIC, open_copies([login]))
-    assert "position.opened" in await world.told_rows()
-    await world.handle(orders.TOPIC, open_copies([login], 8, symbol="EURUSD"))
-    assert [row.reason for row in (await world.told_rows())["order.rejected"]] == ["TRADING_HALTED"]
-
-
-async def _manual_order(world: GatewayWorld, login: int) -> str:
-    """The code that an order by hand is refused with; empty when it is filled."""
-    answer = await world.http.post("/orders", json={"login": login, "symbol": "GBPUSD", "side": "buy", "volume": 1})
-    return str(answer.json().get("error", ""))
-
-
-async def test_what_is_known_holds_until_the_snapshot_says_otherwise(world: GatewayWorld) -> None:
-    """Trading is halted when a snapshot begins; before its last entry, which has the halt, the price reaches a copied limit order."""
-    (login,) = await world.accounts(1)
-    follower = Follower(id=1, login=login, customer_id=1, manual_trading_mode=ManualTradingMode.DISABLED)
-    await world.handle(orders.TOPIC, place([login]))
-    await world.handle(config.TOPIC, halt(), FollowerSaved(follower=follower))
-    await world.handle(config.TOPIC, HaltsHeld(halts=(HaltKey("all", ""),)), lost=Lost(1, 5))
-    await world.told()
-    await world.price("1.49", "1.4901")
-    rows = await world.told_rows()
-    assert [row.reason for row in rows["pending.cancelled"]] == ["TRADING_HALTED"]
-    assert "position.opened" not in rows
-    assert (await _manual_order(world, login)) == "MANUAL_TRADING_DISABLED"
-    await world.handle(config.TOPIC, FollowerSaved(follower=follower), halt())
-    await world.handle(orders.TOPIC, open_copies([login]))
-    assert [row.reason for row in (await world.told_rows())["order.rejected"]] == ["TRADING_HALTED"]
-
-
-async def test_a_halt_that_is_told_late_does_not_begin_again(world: GatewayWorld) -> None:
-    """Versions 1 (halted), 2 (lifted), 1 again out of a dead letter; 3 halts anew, and 2 is late then. A halt that a restored api lost
-    is lifted with its version, and one under a later id is another one, from version 1 on."""
-    (login,) = await world.accounts(1, 100_000)
-    copy = 0
-
-    async def halted(*events: Any) -> bool:
-        nonlocal copy
-        copy += 1
-        await world.handle(config.TOPIC, *events)
-        await world.restart()
-        await world.told()
-        await world.handle(orders.TOPIC, open_copies([login], copy))
-        return "order.rejected" in await world.told_rows()
-
-    assert await halted(halt(version=1))
-    assert not await halted(halt(version=2, active=0))
-    assert not await halted(halt(version=1))
-    assert await halted(halt(version=3))
-    assert await halted(halt(version=2, active=0))
-    assert not await halted(HaltsHeld(halts=()))
-    assert not await halted(halt(version=1))
-    assert await halted(halt(501, version=1))
-    assert await halted(halt(version=4, active=0))
-    assert not await halted(halt(501, version=2, active=0))
-
-
-async def test_a_follower_that_is_told_late_changes_nothing(world: GatewayWorld) -> None:
-    """Version 2 forbids trading by hand and 1, which is late, allows it. The end comes with version 2 and outweighs it; 2 told again
-    begins nothing, and another follower of the same login, with a higher id, is a new one. When a restored api has lost that one, the first
-    is there again."""
-    (login,) = await world.accounts(1, 100_000)
-    modes = ManualTradingMode
-
-    def follower(number: int, version: int, mode: ManualTradingMode = modes.DISABLED) -> Follower:
-        return Follower(id=number, version=version, login=login, customer_id=1, manual_trading_mode=mode)
-
-    async def refusal(event: FollowerSaved | FollowerDeleted | RecordsHeld) -> str:
-        await world.handle(config.TOPIC, event)
-        await world.restart()
-        return await _manual_order(world, login)
-
-    assert await refusal(FollowerSaved(follower=follower(1, 2))) == "MANUAL_TRADING_DISABLED"
-    assert await refusal(FollowerSaved(follower=follower(1, 1, modes.ALLOW_ALL))) == "MANUAL_TRADING_DISABLED"
-    assert await refusal(FollowerDeleted(follower=follower(1, 1))) == "MANUAL_TRADING_DISABLED"
-    assert await refusal(FollowerDeleted(follower=follower(1, 2))) == ""
-    assert await refusal(FollowerSaved(follower=follower(1, 2))) == ""
-    assert await refusal(FollowerSaved(follower=follower(2, 1))) == "MANUAL_TRADING_DISABLED"
-    assert await refusal(FollowerDeleted(follower=follower(1, 9))) == "MANUAL_TRADING_DISABLED"
-    assert await refusal(RecordsHeld(noun="follower", first=1, last=9, ids=(1,))) == ""
-    assert await refusal(FollowerSaved(follower=follower(1, 21))) == "MANUAL_TRADING_DISABLED"
-
-
-async def test_rules_without_a_version_hold_until_they_are_told_again(tmp_path: Path, new_store_url: Callable[[str], str]) -> None:
-    url = new_store_url("gateway")
-    migrate.upgrade("gateway", url, "0004")
-    engine = create_engine(database_url(url, sync=True))
-    with engine.begin() as connection:
-        connection.execute(text("INSERT INTO halt (id, scope, key, mode) VALUES (1, 'all', '', 'halt')"))
-        connection.execute(text("INSERT INTO manual (login, mode) VALUES (100001, 0)"))
-    engine.dispose()
-    async with gateway_world(tmp_path, url) as world:
-        (login,) = await world.accounts(1)
-        await world.handle(orders.TOPIC, open_copies([login]))
-        assert [row.reason for row in (await world.told_rows())["order.rejected"]] == ["TRADING_HALTED"]
-        assert await _manual_order(world, login) == "MANUAL_TRADING_DISABLED"
-        follower = Follower(id=1, login=login, customer_id=1)
-        await world.handle(config.TOPIC, halt(active=0), FollowerSaved(follower=follower))
-        await world.handle(orders.TOPIC, open_copies([login], 2))
-        assert "position.opened" in await world.told_rows()
-        assert await _manual_order(world, login) == ""
