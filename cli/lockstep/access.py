@@ -60,6 +60,9 @@ def keys_create(
     login: Annotated[int, typer.Argument(metavar="LOGIN", min=1)],
     read_only: Annotated[bool, typer.Option("--read-only", help="A key that can look, but change nothing.")] = False,
     home: HomeOption = DEFAULT_HOME,
+    api_url: Annotated[
+        str, typer.Option(envvar="LOCKSTEP_API_URL", help="The api of a stack elsewhere, with its LOCKSTEP_SECRET set.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Make an API key for an account of the running stack. The secret is printed this once and cannot be asked for again.
@@ -68,5 +71,5 @@ def keys_create(
     """
     from lockstep.operate import create_api_key
 
-    key, secret = create_api_key(home_of(home), login, read_only)
+    key, secret = create_api_key(home_of(home), login, read_only, api_url)
     print(json.dumps({"key": key, "secret": secret}) if as_json else f"key {key}\nsecret {secret}")

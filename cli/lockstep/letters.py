@@ -29,7 +29,10 @@ def letters_list(
     """
     from lockstep.stores import dead_letters, stores
 
-    found = asyncio.run(dead_letters(stores(home_of(home), service, database_url), retried=retried, limit=limit))
+    chosen = stores(home_of(home), service, database_url)
+    if not any(store.exists() for store in chosen):
+        home_of(home).known_secret()  # no stores yet, or no home at all: then "no dead letters" would say too much
+    found = asyncio.run(dead_letters(chosen, retried=retried, limit=limit))
     if as_json:
         print(json.dumps([letter.raw() for letter in found], indent=2))
     elif not found:

@@ -188,9 +188,13 @@ def resync_command(
     logins: Annotated[list[int] | None, typer.Argument(metavar="LOGIN...", help="Accounts of masters or followers.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every account that there is.")] = False,
     home: HomeOption = DEFAULT_HOME,
+    executor_url: Annotated[list[str] | None, typer.Option(help="The executor of a stack elsewhere; one for each shard.")] = None,
+    api_url: Annotated[str, typer.Option(envvar="LOCKSTEP_API_URL", help="Its api, which knows the accounts.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Have the running stack compare what accounts hold on the venue with their trade links, and repair what differs.
+
+    For a stack elsewhere (containers, say) give the URLs, and its LOCKSTEP_SECRET in the environment.
 
     Example: lockstep resync 100004 100005
     """
@@ -199,8 +203,8 @@ def resync_command(
     if bool(logins) == everything:
         raise typer.BadParameter("give either LOGIN... or --all")
     with busy("asks"):
-        wanted = list(logins or []) or accounts(home_of(home))
-        resync(home_of(home), wanted)
+        wanted = list(logins or []) or accounts(home_of(home), api_url)
+        resync(home_of(home), wanted, executor_url or ())
     told = f"asked for {len(wanted)} accounts; what is found differing is repaired, and told in their trade links"
     print(json.dumps({"accounts": len(wanted)}) if as_json else told)
 

@@ -15,7 +15,7 @@ from stats.history import Report, load
 
 from lockstep.client import Away, Denied, Door, Manager
 from lockstep.options import progress
-from lockstep.sessions import issued
+from lockstep.sessions import issued, secret_of
 from lockstep.stack import Home, StackError
 from lockstep.stores import ServiceStore
 
@@ -26,7 +26,7 @@ LOGINS_A_CALL = 10_000
 Answer = TypeVar("Answer")
 
 
-def create_api_key(home: Home, login: int, read_only: bool) -> tuple[str, str]:
+def create_api_key(home: Home, login: int, read_only: bool, api_url: str = "") -> tuple[str, str]:
     """A new key of the signed OpenAPI for an account, and its secret, which is told this once. Raises StackError."""
 
     async def ask(api: Door) -> tuple[str, str]:
@@ -35,10 +35,10 @@ def create_api_key(home: Home, login: int, read_only: bool) -> tuple[str, str]:
         )
         return made["key"], made["secret"]
 
-    return _asked(home, "api", ask)
+    return _asked(home, "api", ask, api_url)
 
 
-def accounts(home: Home) -> list[int]:
+def accounts(home: Home, api_url: str = "") -> list[int]:
     """The logins of all accounts that the api knows. Raises StackError."""
 
     async def ask(api: Door) -> list[int]:
@@ -51,37 +51,44 @@ def accounts(home: Home) -> list[int]:
             if len(page["rows"]) < PAGE:
                 return found
 
-    return _asked(home, "api", ask)
+    return _asked(home, "api", ask, api_url)
 
 
-def resync(home: Home, logins: Sequence[int]) -> None:
-    """Has the executor compare what these accounts hold on the venue with their links, and repair what differs. Raises StackError."""
+def resync(home: Home, logins: Sequence[int], executor_urls: Sequence[str] = ()) -> None:
+    """Has the executor compare what these accounts hold on the venue with their links, and repair what differs. Raises StackError.
+
+    `executor_urls`: of all its shards, where they are not the home's.
+    """
 
     async def ask(executor: Door) -> None:
         for start in range(0, len(logins), LOGINS_A_CALL):
-            await executor.call("POST", "/reconcile", {"logins": logins[start : start + LOGINS_A_CALL]}, home.known_secret())
+            await executor.call("POST", "/reconcile", {"logins": logins[start : start + LOGINS_A_CALL]}, secret_of(home))
 
+    if executor_urls:
+        for url in executor_urls:
+            _asked(home, "executor", ask, url)
+        return
     for instance in streams("executor", home.stack().executor_shards):
         _asked(home, instance, ask)
 
 
-def _asked(home: Home, service: str, ask: Callable[[Door], Awaitable[Answer]]) -> Answer:
-    """The answer to a question at a running service's door. Raises StackError when it is not running, or refuses."""
+def _asked(home: Home, service: str, ask: Callable[[Door], Awaitable[Answer]], url: str = "") -> Answer:
+    """The answer to a question at a running service's door, the home's when no URL is given. Raises StackError when it is not running, or
+    refuses."""
 
     async def through() -> Answer:
-        door = Door(home.stack().url(service))
+        door = Door(url or home.stack().url(service))
         try:
             return await ask(door)
         finally:
             await door.close()
 
-    home.known_secret()
+    secret_of(home)
     try:
         return asyncio.run(through())
     except Away as away:
-        raise StackError(
-            f"the {service} of {home.path} does not answer ({away}): is the stack running? `lockstep doctor` says more"
-        ) from None
+        where, more = (url, "") if url else (home.path, " `lockstep doctor` says more")
+        raise StackError(f"the {service} of {where} does not answer ({away}): is the stack running?{more}") from None
     except Denied as denied:
         raise StackError(f"refused: {denied}") from None
 

@@ -70,5 +70,5 @@ async def _looked_at(about: str, connection: AsyncConnection) -> AsyncIterator[F
     taken = int(await ask("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))
     left = int(await ask("SHOW max_connections")) - taken
     if left < CONNECTIONS_LEFT:
-        yield warning(about, f"{left} more connections are possible", "raise max_connections: an instance takes up to 30")
+        yield warning(about, f"{left} more connections are possible", "raise max_connections: an instance takes up to 31")
     yield ok(about, "an instance works on it" if await ask(HELD) else "no instance works on it now (an api never shows)")

@@ -16,7 +16,11 @@ def issued(home: Home, kind: str, subject: str) -> str:
 
     Where no stack was started on it: one for the stack whose `LOCKSTEP_SECRET` is set here (containers, say). Raises StackError without.
     """
-    secret, now_s = os.environ.get("LOCKSTEP_SECRET", ""), int(time.time())
-    if (home.path / "secret").exists() or not secret:
-        secret, now_s = home.known_secret(), int(time.time() + home.stack().clock_offset)
-    return issue_token(secret, KINDS[kind], subject, now_s, TTL_S)
+    now_s = int(time.time() + (home.stack().clock_offset if (home.path / "secret").exists() else 0))
+    return issue_token(secret_of(home), KINDS[kind], subject, now_s, TTL_S)
+
+
+def secret_of(home: Home) -> str:
+    """The secret of the stack on this home; where none was started on it, the one in `LOCKSTEP_SECRET`. Raises StackError without."""
+    elsewhere = os.environ.get("LOCKSTEP_SECRET", "")
+    return elsewhere if elsewhere and not (home.path / "secret").exists() else home.known_secret()

@@ -35,8 +35,9 @@ Figure = Callable[[AsyncSession, int], Awaitable[None]]
 class Health:
     """What a service that runs is asked about itself."""
 
-    def __init__(self, store: Store, bus: Bus, version: str | None) -> None:
-        """`version`: the migration that the code wants."""
+    def __init__(self, store: Store, bus: Bus, version: str | None, shard: int) -> None:
+        """`version`: the migration that the code wants; `shard`: the number of the instance's."""
+        self._shard = str(shard)
         self._store = store
         self._bus = bus
         self._version = version or ""
@@ -73,17 +74,20 @@ class Health:
         @app.get("/readyz", include_in_schema=False)
         async def readyz(response: Response) -> dict[str, object]:
             stuck = await self.stuck()
-            telemetry.READY.set(not stuck)
+            self._tell(ready=not stuck)
             response.status_code = 503 if stuck else 200
             return {"status": "waiting" if stuck else "ready", "stuck": stuck, "lag": self._bus.lag()}
 
         app.get("/metrics", include_in_schema=False)(_metrics)
 
+    def _tell(self, *, ready: bool) -> None:
+        telemetry.READY.labels(self._shard).set(ready)
+
     async def keep_ready(self) -> None:
         """Keeps the gauge that says whether the service is ready, for ever."""
         await self.started.wait()
         while True:
-            telemetry.READY.set(not await self.stuck())
+            self._tell(ready=not await self.stuck())
             await asyncio.sleep(FIGURES_EVERY_S)
 
     async def keep_figures(self, figures: Sequence[Figure]) -> None:
@@ -144,7 +148,9 @@ def _waiting_app(status: str, why: str) -> FastAPI:
 class Door:
     """The HTTP port of a service: a standby, then a start, then its own app answer at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, trusted_proxies: str = "") -> None:
+        """`trusted_proxies`: see the setting of that name. Uvicorn would believe whoever comes from this machine."""
+        self._trusted = trusted_proxies
         self._app: Any = _waiting_app("standby", "standby: another instance works on the store")
         self._alone = False
         self._server: uvicorn.Server | None = None
@@ -164,7 +170,15 @@ class Door:
         """Serves until `close`. A standby may wait for the port as it waits for the store. Raises OSError when the owner cannot have it."""
         bound = await self._bound(host, port)
         many_files()
-        config = uvicorn.Config(self, http=Impatient, log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            self,
+            http=Impatient,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            proxy_headers=bool(self._trusted),
+            forwarded_allow_ips=self._trusted,
+        )
         self._server = _Server(config)
         await self._server.serve(sockets=[bound])
 

@@ -73,6 +73,7 @@ Build = Callable[[Store, Bus], Awaitable[Parts]]
 def run(name: str, settings: Settings, build: Build, writes: tuple[str, ...] = (), sole_owner: bool = True) -> None:
     """Runs a service until SIGTERM or Ctrl-C; returns then, raises when something in it failed."""
     configure_logging(name, settings.log_level, settings.log_json)
+    _agree_on_shards(settings, writes)
     uvloop.run(serve(name, settings, build, writes, sole_owner))
 
 
@@ -85,7 +86,7 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     url = settings.database(name)
     engine = create_engine(url)
     ownership = Ownership(engine, name)
-    door = Door()
+    door = Door(settings.trusted_proxies)
     http = asyncio.create_task(door.open(settings.http_host, settings.http_port), name="http")
     if sole_owner and not await _unless_stopped(ownership.acquire(), stop, http):
         door.close()
@@ -103,7 +104,7 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
     parts = await build(store, bus)
     if parts.forget is not None:
         store.on_rollback.append(parts.forget)
-    health = Health(store, bus, (await asyncio.to_thread(migrate.current, name, url))[1])
+    health = Health(store, bus, (await asyncio.to_thread(migrate.current, name, url))[1], part.number)
     health.add_to(parts.app)
     traces = _listen(store, parts, tracer(store.source, settings))
     last_resort = _last_resort()
@@ -128,6 +129,17 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
         await ownership.release()
         await engine.dispose()
         last_resort.cancel()
+
+
+def _agree_on_shards(settings: Settings, writes: tuple[str, ...]) -> None:
+    """Raises ValueError when the others would not read what this instance writes, or wait for what nobody writes."""
+    part = settings.part
+    telemetry.SHARDS.set(part.of)
+    for topic in writes:
+        if settings.shards_of(topic) != part.of:
+            raise ValueError(
+                f"LOCKSTEP_SHARD is {part}, and {topic} has {settings.shards_of(topic)} shards by LOCKSTEP_*_SHARDS: make them agree"
+            )
 
 
 async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Settings, started: asyncio.Event) -> None:

@@ -23,7 +23,7 @@ class UnsafeSettingsError(ValueError):
 class Settings(BaseSettings):
     """What a service is told when it starts; each field is the environment variable `LOCKSTEP_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="LOCKSTEP_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LOCKSTEP_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     uses_redis: ClassVar[bool] = True
 
@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = 0
     """Port of the service's HTTP door (health and metrics on each service); 0: a free one."""
+    trusted_proxies: str = ""
+    """Proxies, as addresses or networks with commas between them, whose `X-Forwarded-For` is believed; empty: a client is who connects."""
     log_level: str = "info"
     log_json: bool = False
     clock_offset: float = 0

@@ -10,7 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 BATCHES = Counter("lockstep_batches_handled", "Entries of a stream that a service handled", ["stream"])
-READY = Gauge("lockstep_ready", "1 when every loop turns and the store and Redis answer, as /readyz says")
+READY = Gauge("lockstep_ready", "1 when every loop turns and the store and Redis answer, as /readyz says", ["shard"])
+SHARDS = Gauge("lockstep_shards", "How many shards the service is divided into; 1 where it is not")
 ZONES_DIFFERENT = Gauge("lockstep_timezones_different", "Services that were told another broker's time zone than this one")
 DEAD_LETTERS = Counter("lockstep_dead_letters", "Entries or events that were put aside", ["stream"])
 DEAD_LETTERS_WAITING = Gauge("lockstep_dead_letters_waiting", "Dead letters in the store that nobody has retried yet", ["stream"])

@@ -8,6 +8,7 @@ import pytest
 from api import auth
 from argon2 import PasswordHasher
 
+from shared import visitors
 from tests.api.world import ALICE, World
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +45,26 @@ async def test_a_thousand_wrong_passwords(known: World, monkeypatch: pytest.Monk
 async def test_a_thousand_e_mails_from_one_address(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "check_password", lambda password_hash, password: False)
     assert await answers(known, [f"customer{number}@example.com" for number in range(1000)]) == {403: 200, 429: 800}
+
+
+async def test_customers_of_the_console_have_an_allowance_each(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says, signed, whom it speaks for; what anybody else says, or what was signed long ago, counts for nothing."""
+    monkeypatch.setattr(auth, "check_password", lambda password_hash, password: False)
+    secret, now_s = known.context.secret, known.now // 1000
+
+    async def statuses(first: int, *headers: str) -> Counter[int]:
+        found: Counter[int] = Counter()
+        for number in range(first, first + 300):
+            value = headers[number % len(headers)]
+            body = {"email": f"customer{number}@example.com", "password": "a guess"}
+            answer = await known.call(None, "POST", "/customer/auth/login", body, headers={visitors.HEADER: value})
+            found[answer.status_code] += 1
+        return found
+
+    homes = [visitors.hand_on(secret, f"198.51.100.{number}", now_s) for number in (1, 2)]
+    assert await statuses(0, *homes) == {403: 300}
+    forged = [visitors.hand_on(other, f"203.0.113.{number}", at_s) for number, (other, at_s) in enumerate([("guess", now_s), (secret, 0)])]
+    assert await statuses(300, *forged, "203.0.113.9", "a b c") == {403: 200, 429: 100}
 
 
 async def test_an_answer_takes_as_long_for_an_e_mail_that_nobody_has(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

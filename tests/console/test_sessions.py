@@ -1,12 +1,15 @@
 """The end of a session, in all of a browser's tabs; and an old tab, which ends nothing but itself."""
 
+import time
 from pathlib import Path
 
 import pytest
 from console.parts import over
+from console.settings import Settings
 from nicegui import Client, app, ui
 from nicegui.testing.user_interaction import UserInteraction
 
+from shared import visitors
 from tests.api.world import ALICE, BOB, World
 from tests.console.stage import Wire, log_in, sees, simulated
 
@@ -70,3 +73,18 @@ async def test_the_end_of_the_session_is_told_in_all_tabs(world: World, tmp_path
             over()
         assert dict(opened)[other.id] == "/login?over=1"
         assert not any("session" in one for one in app.storage._users.values())
+
+
+async def test_a_login_says_where_the_customer_is(world: World, tmp_path: Path) -> None:
+    """Signed: the api counts the attempts of each address, and all customers come to it from the console's."""
+    wire = Wire(world)
+    async with simulated(world, tmp_path, wire) as user:
+        await log_in(user, BOB)
+        page = user.client
+        assert page is not None
+        browser = page.request.client
+    assert browser is not None
+    [login] = [request for request in wire.asked if request.url.path == "/customer/auth/login"]
+    secret = Settings().secret.get_secret_value()
+    assert visitors.handed_on([secret], login.headers[visitors.HEADER], int(time.time())) == browser.host
+    assert [request for request in wire.asked if visitors.HEADER in request.headers] == [login]

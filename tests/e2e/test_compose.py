@@ -18,6 +18,7 @@ from tests.ports import free_base
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of this compose test alone, long enough"
+STATS_PASSWORD = "stats-of-the-compose-test"
 READY_S, COPIED_S = 300, 240
 
 
@@ -50,6 +51,8 @@ class ComposeStack(Client):
             "LOCKSTEP_SECRET": SECRET,
             "LOCKSTEP_REDIS_PASSWORD": "redis-of-the-compose-test",
             "LOCKSTEP_POSTGRES_PASSWORD": "postgres-of-the-compose-test",
+            "LOCKSTEP_POSTGRES_PASSWORD_STATS": STATS_PASSWORD,
+            "LOCKSTEP_RETENTION_DAYS": "5",
             **{f"LOCKSTEP_{name}_PORT": str(port) for name, port in ports.items()},
         }
 
@@ -66,6 +69,19 @@ class ComposeStack(Client):
         shown = "{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}"
         done = subprocess.run(["docker", "inspect", "--format", shown, *ids], capture_output=True, text=True, check=True)
         return len(ids) >= 8 and set(done.stdout.split()) <= {"healthy", "running"}
+
+    def opens(self, role: str, database: str, password: str) -> bool:
+        """Whether Postgres lets a role with a password into a database, over the network as a service comes."""
+        code = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('SELECT 1')"
+        url = f"postgresql://{role}:{password}@postgres/{database}"
+        command = [*compose_command(), "exec", "-T", "stats", "python", "-c", code, url]
+        return subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, check=False).returncode == 0
+
+    def environment(self, service: str) -> set[str]:
+        """A container's variables, as its engine was told them."""
+        shown = "{{range .Config.Env}}{{println .}}{{end}}"
+        command = ["docker", "inspect", "--format", shown, self.compose("ps", "-q", service).strip()]
+        return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n"))
 
     def log(self) -> str:
         return self.compose("logs", "--no-color", "--tail", "15")
@@ -93,6 +109,12 @@ def stack() -> Iterator[ComposeStack]:
 def test_compose_is_ready_without_a_hand_does_the_main_job_and_plays_the_demo(stack: ComposeStack) -> None:
     stack.until(stack.healthy, READY_S, "every container is healthy")
     assert httpx.get(stack.console, follow_redirects=True, timeout=20).status_code == 200
+    assert stack.opens("lockstep_stats", "lockstep_stats", STATS_PASSWORD)
+    assert not stack.opens("lockstep_stats", "lockstep_stats", "postgres-of-the-compose-test")
+    assert not stack.opens("lockstep_stats", "lockstep_api", STATS_PASSWORD)
+    assert not stack.opens("postgres", "postgres", "taken-away-by-init.sh")
+    assert "LOCKSTEP_RETENTION_DAYS=5" in stack.environment("stats")
+    assert not [line for line in stack.environment("api") if line.startswith("LOCKSTEP_TRACE_URL=")], "not set here, not set there"
     job = MainJob(stack)
     job.open_accounts()
     job.subscribe()

@@ -164,6 +164,10 @@ def commands_work_on_it(up: Up) -> None:
     logins = json.loads((up.home / "demo.json").read_text())["logins"]
     assert re.fullmatch(r"key [0-9a-f]{64}\nsecret [0-9a-f]{64}\n", run("api-key", "create", str(logins["anna"]), "--read-only"))
     assert run("resync", "--all").startswith("asked for 15 accounts")
+    secret = {"LOCKSTEP_SECRET": (up.home / "secret").read_text().strip()}
+    urls = ["--api-url", f"http://127.0.0.1:{up.base + 1}", "--executor-url", f"http://127.0.0.1:{up.base + 4}"]
+    elsewhere = CliRunner().invoke(app, ["resync", "--all", *urls, "--home", str(up.home / "none")], env=secret)
+    assert elsewhere.output.startswith("asked for 15 accounts"), elsewhere.output
     assert re.match(r"[1-9]\d* decisions made again, 0 come out otherwise", run("replay"))
     assert re.match(r"everything agrees; [1-9]\d* balance operations", run("verify"))
     assert run("dead-letters", "list") == "no dead letters\n"

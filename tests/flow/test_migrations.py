@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from shared.store import migrate
 from shared.store.engine import database_url
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 SERVICES = ("gateway", "api", "executor", "rewards", "stats")
 
@@ -32,3 +32,15 @@ def test_up_and_down_and_up_again(new_store_url: Callable[[str], str], service: 
     migrate.upgrade(service, url)
     assert tables(url) == there
     assert migrate.differences(service, url) == []
+
+
+def test_a_store_that_a_newer_version_has_migrated_is_worked_on(new_store_url: Callable[[str], str]) -> None:
+    """As an older instance finds it that is started again in the middle of a rolling upgrade."""
+    url = new_store_url("stats")
+    migrate.upgrade("stats", url)
+    engine = create_engine(database_url(url, sync=True))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    migrate.upgrade("stats", url)
+    assert migrate.current("stats", url)[0] == "9999"

@@ -1,6 +1,7 @@
 """`deploy/k8s`: every object is one that Kubernetes takes, and says what our services and their settings are."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,18 @@ def test_settings_exist_and_secrets_are_there() -> None:
         assert {name for name in given if name.startswith("LOCKSTEP_")} <= known
 
 
+def test_each_shard_of_the_executor_opens_its_own_database_as_its_own_role() -> None:
+    (executor,) = of_kind("StatefulSet")
+    (container,) = executor["spec"]["template"]["spec"]["containers"]
+    script = container["args"][0].replace("exec python -m executor", 'echo "$LOCKSTEP_SHARD" "$LOCKSTEP_DATABASE_URL"')
+    given = {"PATH": "/usr/bin:/bin", "LOCKSTEP_EXECUTOR_SHARDS": "2"}
+    (url,) = (each["value"] for each in container["env"] if each["name"] == "LOCKSTEP_DATABASE_URL")
+    for number, role in ((1, "lockstep_executor"), (2, "lockstep_executor_2")):
+        pod = given | {"HOSTNAME": f"executor-{number - 1}", "LOCKSTEP_DATABASE_URL": url}
+        done = subprocess.run(["sh", "-euc", script], env=pod, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [f"{number}/2", f"postgresql://{role}:$(POSTGRES_PASSWORD)@$(POSTGRES_ADDRESS)/{role}"]
+
+
 def test_the_executors_pods_are_as_many_as_its_shards() -> None:
     (config,), (executor,) = of_kind("ConfigMap"), of_kind("StatefulSet")
     assert executor["spec"]["replicas"] == int(config["data"]["LOCKSTEP_EXECUTOR_SHARDS"])
@@ -121,3 +134,9 @@ def test_nobody_is_reached_who_is_not_named() -> None:
     assert console == {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "api"}}}
     (few,) = policies["redis-and-postgres"]["podSelector"]["matchExpressions"]
     assert set(few["values"]) == SERVICES - {"console"}
+    # Both selectors stand in one peer: in two, either would do.
+    (prometheus,), (back_end,) = policies["metrics"]["ingress"][0]["from"], policies["venue"]["ingress"][0]["from"]
+    assert set(prometheus) == set(back_end) == {"namespaceSelector", "podSelector"}
+    assert policies["venue"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "gateway"}}
+    open_to_all = [name for name, spec in policies.items() if any("from" not in rule for rule in spec.get("ingress", []))]
+    assert sorted(open_to_all) == ["doors", "manager-tcp"]

@@ -81,6 +81,7 @@ def test_no_label_can_grow_without_bound() -> None:
         "kind",
         "phase",
         "what",
+        "shard",
     }
 
 
@@ -93,7 +94,24 @@ def test_prometheus_takes_the_configuration_and_the_rules_do_what_they_say() -> 
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_prometheus_on_kubernetes_finds_the_pods_under_the_names_that_the_rules_ask_for(tmp_path: Path) -> None:
+    configuration = yaml.safe_load((DEPLOY / "prometheus" / "kubernetes.yml").read_text())
+    (job,) = configuration["scrape_configs"]
+    assert job["job_name"] == "lockstep"
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": ["lockstep"]}}]
+    assert {"__metrics_path__", "service"} <= {rule.get("target_label") for rule in job["relabel_configs"]}
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    # Debian's promtool knows no Kubernetes: the rest of the job is looked at without it.
+    (tmp_path / "alerts.yml").write_text((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    (tmp_path / "kubernetes.yml").write_text(yaml.safe_dump(configuration))
+    done = subprocess.run([promtool, "check", "config", "kubernetes.yml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_settings_that_the_book_names_exist() -> None:
     known = set(re.findall(r"`(LOCKSTEP_[A-Z_]+)`", (ROOT / "docs" / "settings.md").read_text()))
+    known |= set(re.findall(r"LOCKSTEP_[A-Z_]+", (ROOT / "docker-compose.yml").read_text()))
     named = {name for name in re.findall(r"LOCKSTEP_[A-Z_]+", OPERATIONS) if not name.endswith("_")}
     assert named - known == set()

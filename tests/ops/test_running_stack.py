@@ -81,7 +81,7 @@ def the_figures_are_what_happened(watched: Watched) -> None:
     assert executor.get(("lockstep_links", "active"), 0) == 0
     assert executor[("lockstep_skips_total", "SYMBOL_FILTERED")] == 1
     assert executor[("lockstep_unknown_orders",)] == 0
-    assert executor[("lockstep_ready",)] == 1
+    assert executor[("lockstep_ready", "1")] == 1
     for part, service in (("decide", "executor"), ("carry_out", "gateway"), ("confirm", "executor")):
         figures = watched.metrics(service)
         opened, closed = (figures[("lockstep_copy_seconds_count", action, part)] for action in ("open", "close"))

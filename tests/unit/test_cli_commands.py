@@ -111,6 +111,11 @@ def test_dead_letters_of_all_services_are_listed_and_shown(home: Home) -> None:
     assert json.loads(run(home, "dead-letters", "show", "executor:2", "--json")[1])["reason"] == "ValueError: two"
 
 
+def test_no_stores_are_not_the_same_as_no_letters(tmp_path: Path) -> None:
+    code, said = run(Home(tmp_path), "dead-letters", "list")
+    assert (code, "is no home of a stack" in said) == (1, True)
+
+
 @pytest.mark.parametrize("by_url", [False, True])
 def test_a_shard_s_letter_goes_by_the_name_that_it_is_listed_under(home: Home, by_url: bool) -> None:
     bury(home, "executor")

@@ -4,12 +4,16 @@ import json
 from decimal import Decimal
 
 import pytest
+from executor.settings import ExecutorSettings
+from executor.wiring import WRITES
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from shared.contracts.event import ROWS_PER_ENTRY
 from shared.contracts.orders import CloseCopies, CloseRow, SyncAccounts
 from shared.ids import CopyId, copy_client_id, is_copy, parse_copy_client_id, reward_client_id
 from shared.money import CurrencyMismatchError, Money
+from shared.service import run
 from shared.settings import DEMO_SECRET, Settings
 from shared.store.engine import ScaledDecimal, database_url
 from shared.store.work import ENTRY_CHARS, pack
@@ -164,3 +168,24 @@ def test_a_services_store_is_its_own_file_unless_a_url_is_given(monkeypatch: pyt
     assert Settings().database("rewards") == "sqlite:////somewhere/rewards.db"
     monkeypatch.setenv("LOCKSTEP_DATABASE_URL", "postgresql://host/x")
     assert Settings().database("rewards") == "postgresql://host/x"
+
+
+def test_a_refused_start_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_SECRET", "0123456789abcdef" * 2)
+    monkeypatch.setenv("LOCKSTEP_MAX_RECORDS", "many")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "max_records" in str(refused.value)
+    monkeypatch.delenv("LOCKSTEP_MAX_RECORDS")
+    monkeypatch.setenv("LOCKSTEP_ENV", "production")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "LOCKSTEP_REDIS_URL has no password" in str(refused.value)
+    assert "0123" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("shard", "shards"), [("2/2", 1), ("1/1", 2)])
+def test_a_shard_that_the_others_do_not_know_of_does_not_start(shard: str, shards: int) -> None:
+    settings = ExecutorSettings(shard=shard, executor_shards=shards)
+    with pytest.raises(ValueError, match=f"LOCKSTEP_SHARD is {shard}, and copy.order has {shards} shards"):
+        run("executor", settings, lambda store, bus: pytest.fail("it starts"), WRITES)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -54,9 +55,11 @@ class Api:
         body: Any = None,
         params: Mapping[str, Any] | None = None,
         version: int | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
-        """The answer's JSON. `version`: the record's that was seen; the api refuses to write over another (PRECONDITION_FAILED)."""
-        answer = await self._answer(method, path, token, body, params, version)
+        """The answer's JSON. `version`: the record's that was seen; the api refuses to write over another (PRECONDITION_FAILED). `more`:
+        further headers."""
+        answer = await self._answer(method, path, token, body, params, version, more)
         try:
             return json.loads(answer.text, parse_float=Decimal)
         except ValueError as fault:
@@ -67,9 +70,18 @@ class Api:
         return (await self._answer("GET", path, token, None, params)).text
 
     async def _answer(
-        self, method: str, path: str, token: str, body: Any, params: Mapping[str, Any] | None, version: int | None = None
+        self,
+        method: str,
+        path: str,
+        token: str,
+        body: Any,
+        params: Mapping[str, Any] | None,
+        version: int | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> httpx.Response:
-        headers = ({"Authorization": token} if token else {}) | ({"If-Match": f'"{version}"'} if version is not None else {})
+        headers = {"Authorization": token} if token else {}
+        headers |= {"If-Match": f'"{version}"'} if version is not None else {}
+        headers |= more
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Response
 from nicegui import app as pages_app
 from nicegui import ui
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from shared.telemetry import READY
+from shared.telemetry import READY, SHARDS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import Api
@@ -114,7 +114,8 @@ def create_app(settings: Settings, api: Api | None = None) -> FastAPI:
 
 def _add_health(app: FastAPI, console: Console) -> None:
     """`/healthz`, `/readyz` and `/metrics`, as the other services have them."""
-    READY.set(1)
+    READY.labels("1").set(1)
+    SHARDS.set(1)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:

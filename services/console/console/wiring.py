@@ -39,6 +39,8 @@ async def _serve(settings: Settings) -> None:
             access_log=False,
             timeout_graceful_shutdown=STOP_S,
             ws="wsproto",
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
         )
     )
 

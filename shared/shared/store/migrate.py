@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -16,6 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine
 
 from shared.store.engine import database_url
+
+log = structlog.get_logger()
 
 
 def configuration(service: str, url: str) -> Config:
@@ -39,10 +42,17 @@ def metadata_of(service: str) -> MetaData:
 
 
 def upgrade(service: str, url: str, revision: str = "head") -> None:
-    """Brings a store up to a revision; blocking, a matter of milliseconds when there is nothing to do."""
+    """Brings a store up to a revision; blocking, a matter of milliseconds when there is nothing to do.
+
+    A store that a newer version has migrated is left as it is: versions only add, so that an older instance may work on.
+    """
     parsed = database_url(url, sync=True)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    has, wants = current(service, url)
+    if has is not None and wants is not None and has > wants:
+        log.warning("a newer version has migrated the store", has=has, wants=wants)
+        return
     command.upgrade(configuration(service, url), revision)
 
 

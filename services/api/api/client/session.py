@@ -15,6 +15,7 @@ from api.door import FAILURES, At, CustomerRoute, OpenRoute, context_of
 from api.errors import Refused
 from api.store import Customer
 from api.views import Json
+from shared import visitors
 
 open_router = APIRouter(prefix="/customer", tags=["session"], route_class=OpenRoute, responses=FAILURES)
 router = APIRouter(prefix="/customer", tags=["session"], route_class=CustomerRoute, responses=FAILURES)
@@ -27,7 +28,7 @@ async def login(body: LoginBody, request: Request, response: Response) -> Json:
     The token comes as a cookie, too, for a browser's EventSource; no other route takes it from there.
     """
     context = context_of(request)
-    await context.spend_login(body.email, request.client.host if request.client else "")
+    await context.spend_login(body.email, _address(context, request))
     async with context.store.read() as session:
         customer = (await session.execute(select(Customer).where(col(Customer.email) == body.email.lower()))).scalar_one_or_none()
     fits = await asyncio.to_thread(auth.check_password, customer.password_hash if customer else None, body.password)
@@ -40,6 +41,13 @@ async def login(body: LoginBody, request: Request, response: Response) -> Json:
     lasts, secure = context.settings.session_ttl_s, context.settings.env == "production"
     response.set_cookie(auth.COOKIE, token, lasts, path=auth.COOKIE_PATH, httponly=True, secure=secure, samesite="strict")
     return profile(customer) | await _accounts(context, customer.id) | {"__token": token}
+
+
+def _address(context: Context, request: Request) -> str:
+    """Where a login comes from: who connects, or whom the console says that it speaks for."""
+    secrets = (context.secret, *context.settings.former_secrets)
+    told = visitors.handed_on(secrets, request.headers.get(visitors.HEADER, ""), context.now_s())
+    return told or (request.client.host if request.client else "")
 
 
 @router.get("/session/accounts", response_model=answers.ACCOUNTS)
