@@ -119,16 +119,22 @@ async def serve(name: str, settings: Settings, build: Build, writes: tuple[str, 
         await _first_fault([http, *background], stop)
         log.info("stopping", service=name)
     finally:
-        door.close()
-        await end(background)
-        await asyncio.wait({http}, timeout=STOP_TIMEOUT_S)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(bus.stop(), STOP_TIMEOUT_S)
+        if not last_resort.is_alive():
+            last_resort.start()
+        await _stop_working(door, http, background, bus)
         if traces is not None:
             await asyncio.to_thread(traces.close)
         await ownership.release()
         await engine.dispose()
         last_resort.cancel()
+
+
+async def _stop_working(door: Door, http: asyncio.Task[None], background: list[asyncio.Task[None]], bus: Bus) -> None:
+    door.close()
+    await end(background)
+    await asyncio.wait({http}, timeout=STOP_TIMEOUT_S)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(bus.stop(), STOP_TIMEOUT_S)
 
 
 def _agree_on_shards(settings: Settings, writes: tuple[str, ...]) -> None:
@@ -178,8 +184,8 @@ async def _forever(task: Callable[[], Awaitable[None]]) -> None:
 
 
 def _last_resort() -> threading.Timer:
-    """Ends the process when it does not end by itself: a statement on a connection that is gone may answer a cancellation with an error of
-    its own, and what waits for its surroundings then waits for ever. Who has lost the store has nothing to finish."""
+    """Ends the process when it does not end by itself, once it has to: a statement on a connection that is gone may answer a cancellation
+    with an error of its own, or never, and what waits for its surroundings then waits for ever. What is not committed is done again."""
     timer = threading.Timer(STOP_TIMEOUT_S, os._exit, (1,))
     timer.daemon = True
     return timer

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from shared.bus.reader import Reader, Verdict
+from shared.contracts.trades import TradeEvent
 from shared.store import outbox
 
-from tests.flow.log_world import NOTES, LogWorld, handled, started, until
+from tests.flow.log_world import NOTES, AnyNote, LogWorld, handled, started, until
 
 pytestmark = pytest.mark.anyio
 
@@ -112,3 +114,43 @@ async def test_a_foreign_entry_under_the_writers_own_number_is_put_aside_and_rep
         assert [entry_id for entry_id, _ in await wire.beyond(NOTES, 3, 10)] == ["4-0", "5-0"]
     (letter,) = await writer.letters()
     assert (letter["number"], letter["payload"], letter["reason"]) == (4, "garbage", "not written by the topic's writer")
+
+
+async def test_two_instances_of_a_service_pass_a_batch_that_one_of_them_gave_up(either_log_world: LogWorld) -> None:
+    writer = either_log_world.party("writer", writes=(NOTES,))
+    one, two = either_log_world.party("reader", reads=(NOTES,)), either_log_world.party("reader", reads=(NOTES,))
+    one.poison = two.poison = {2}
+    await started(writer, one, two)
+    await writer.write(1, 2, 3, 4)
+    await handled(one, [1, 3, 4])
+
+    async def both() -> bool:
+        return one.store.places.all() == two.store.places.all() == {NOTES: 4}
+
+    await until(both)
+    assert len(await one.letters()) == 1
+
+
+async def test_a_malformed_event_is_kept_although_the_rest_of_its_entry_fails(log_world: LogWorld) -> None:
+    reader = log_world.party("reader")
+    reader.poison = {1}
+    await reader.open()
+    events = [{"type": "noted", "value": 1}, {"type": "noted", "value": "many"}]
+    payload = json.dumps({"source": "a", "sent": 1, "after": {}, "events": events})
+    taken = await Reader(reader.store, NOTES, AnyNote, reader._handle).take([outbox.Entry(1, payload)])
+    letters = await reader.letters()
+    await reader.store.engine.dispose()
+    assert taken is Verdict.HANDLED
+    assert [(letter["event_index"], '"many"' in letter["payload"]) for letter in letters] == [(1, True), (outbox.WHOLE_BATCH, False)]
+
+
+@pytest.mark.parametrize("structure", ['[["login"]]', "[{}]", "[7]"])
+async def test_a_table_whose_columns_have_no_names_is_put_aside(log_world: LogWorld, structure: str) -> None:
+    reader = log_world.party("reader")
+    await reader.open()
+    event = f'{{"type":"account.changed","structure":{structure},"rows":[]}}'
+    entry = outbox.Entry(1, f'{{"source":"gateway","sent":1,"after":{{}},"events":[{event}]}}')
+    taken = await Reader(reader.store, "trade.push", TradeEvent, reader._handle).take([entry])
+    letters = await reader.letters()
+    await reader.store.engine.dispose()
+    assert (taken, [letter["event_index"] for letter in letters]) == (Verdict.HANDLED, [0])

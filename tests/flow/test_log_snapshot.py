@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from shared.bus.reader import Reader, Received, Verdict
+from shared.bus.relay import Keeping
 from shared.clock import system_clock
 from shared.contracts.event import Lost
 from shared.store import outbox
 from shared.store.engine import create_engine
 from shared.store.work import Store, Work, encode
+from sqlalchemy import update
 
 from tests.flow.log_world import METADATA, NOTES, NOTHING_KEPT, AnyNote, LogWorld, Noted, handled, lowest_kept, started, until
 from tests.stores import ON_POSTGRES, blank_url
@@ -108,3 +110,29 @@ async def test_a_snapshot_names_what_it_stands_for(either_log_world: LogWorld) -
         assert await outbox.stands_for(session, NOTES, 9) == 10
         assert await outbox.stands_for(session, NOTES, 10) == 0
     await writer.store.engine.dispose()
+
+
+async def test_a_newcomer_goes_on_from_the_snapshot_although_entries_before_it_are_kept(log_world: LogWorld) -> None:
+    """1 to 4 are older than the retention; who needs them meets 5 first, and a reader that is far behind needs that at the same time."""
+    writer = log_world.party("writer", writes=(NOTES,), keeping=Keeping(retention_ms=3_600_000))
+    old, slow, new = (log_world.party(name, reads=(NOTES,)) for name in ("old", "slow", "new"))
+    writer.snapshot_value = 999
+    await started(writer, old, slow)
+    await writer.write(*range(1, 7))
+    for reader in (old, slow):
+        await handled(reader, list(range(1, 7)))
+    await asyncio.sleep(1.2)  # both have said so
+    await slow.stop()
+    await writer.write(*range(7, 200))
+    await handled(old, list(range(1, 200)))
+    async with writer.store.work() as work:
+        await work.session.execute(update(outbox.outbox).where(outbox.outbox.c.number <= 4).values(created_ms=1))
+    await until(lambda: lowest_kept(writer, above=4))
+    async with log_world.wire() as wire:
+        await wire._client.xtrim(NOTES, minid="5-0", approximate=False)
+    await asyncio.gather(new.start(), slow.start())
+    await handled(slow, [*range(1, 200), 999], timeout_s=20)
+    await handled(new, [999], timeout_s=20)
+    await writer.write(201)
+    await handled(old, [*range(1, 200), 999, 201])
+    await handled(new, [999, 201])

@@ -1,16 +1,18 @@
 """One instance works on a store; a second one waits, and takes over however the first one ends."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
 from shared.store import outbox
 from shared.store.engine import create_engine
 from shared.store.outbox import NotOwnerError
-from shared.store.ownership import Ownership
+from shared.store.ownership import BEAT_EVERY_S, SILENT_LOOKS, Ownership
 from shared.store.work import Store
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -153,3 +155,28 @@ async def test_a_lost_connection_loses_the_lock(postgres: Callable[[str], str]) 
             await asyncio.sleep(0.05)
     await owner.release()
     await engine.dispose()
+
+
+@pytest.mark.postgres
+async def test_an_owner_whose_session_is_gone_without_a_word_gives_the_store_up(postgres: Callable[[str], str]) -> None:
+    """Its question is never answered, as when the database's host has vanished; neither does the end wait for that."""
+    engine = create_engine(postgres("executor"))
+    owner = Ownership(engine, "executor")
+    await owner.acquire()
+    session = owner._session
+    assert session is not None
+    backend = int(session.connection.dbapi_connection.info.backend_pid)  # type: ignore[union-attr]
+    assert all([await owner.held() for _ in range(3)])
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(3 * BEAT_EVERY_S)
+        looks = 0
+        while await owner.held():
+            looks += 1
+            assert looks <= SILENT_LOOKS + 1
+        began = time.monotonic()
+        await owner.release()
+        assert time.monotonic() - began < 3
+    finally:
+        os.kill(backend, signal.SIGCONT)
+        await engine.dispose()

@@ -63,6 +63,13 @@ for i = 1, #ARGV, 2 do
 end
 return 0
 """
+# These two may run while Redis is full: a writer that hears who has read what can trim.
+REPORT = """#!lua flags=allow-oom
+return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+"""
+ASK = """#!lua flags=allow-oom
+return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'stream', ARGV[2], 'number', ARGV[3], 'reader', ARGV[4])
+"""
 
 
 class RedisWire:
@@ -72,6 +79,8 @@ class RedisWire:
         self._client: Any = client  # its type hints answer unions of everything that any protocol version could answer
         self._append = client.register_script(APPEND)
         self._rebuild = client.register_script(REBUILD)
+        self._report = client.register_script(REPORT)
+        self._ask = client.register_script(ASK)
 
     async def last(self, stream: str) -> int:
         try:
@@ -106,7 +115,7 @@ class RedisWire:
         await self._client.xtrim(stream, minid=f"{upto + 1}-0", approximate=True)
 
     async def report(self, stream: str, reader: str, report: Report) -> None:
-        await self._client.hset(f"{POSITIONS}{stream}", mapping={reader: report.number, f"{reader}{REPORTED_AT}": report.reported_ms})
+        await self._report(keys=[f"{POSITIONS}{stream}"], args=[reader, report.number, f"{reader}{REPORTED_AT}", report.reported_ms])
 
     async def reported(self, stream: str) -> dict[str, Report]:
         found: dict[bytes, bytes] = await self._client.hgetall(f"{POSITIONS}{stream}")
@@ -115,7 +124,7 @@ class RedisWire:
         return {reader: Report(figures[reader], figures.get(f"{reader}{REPORTED_AT}", 0)) for reader in readers}
 
     async def ask(self, stream: str, number: int, reader: str) -> None:
-        await self._client.xadd(CONTROL, {"stream": stream, "number": number, "reader": reader}, maxlen=CONTROL_LENGTH)
+        await self._ask(keys=[CONTROL], args=[CONTROL_LENGTH, stream, number, reader])
 
 
 class Bus:
@@ -133,7 +142,9 @@ class Bus:
 
     async def connect(self) -> None:
         """Waits until Redis answers; to be called before the rest."""
-        self._client = client = await self.broker.connect()
+        client: Any = await self.broker.connect()
+        self._client = client
+        client.xread = _as_a_fault(client.xread)
         self.wire = RedisWire(client)
         self.board.connect(client)
         while True:
@@ -200,6 +211,8 @@ class Bus:
         await self.broker.start()
         self._tasks = [asyncio.create_task(relay.run(), name=f"relay {relay.stream}") for relay in self._relays]
         self._tasks += [asyncio.create_task(feed.watch(), name=f"watch {feed.reader.stream}") for feed in self._feeds]
+        if self._relays:
+            self._tasks.append(asyncio.create_task(self._watch_requests(), name="watch control"))
 
     async def stop(self) -> None:
         await end(self._tasks)
@@ -222,7 +235,11 @@ class Bus:
     def _listen_to_requests(self) -> None:
         relays = {relay.stream: relay for relay in self._relays}
 
-        @self.broker.subscriber(stream=StreamSub(CONTROL, last_id="$", polling_interval=BLOCK_MS), parser=_keep_one, decoder=_as_it_is)
+        self._requests: Any = self.broker.subscriber(
+            stream=StreamSub(CONTROL, last_id="$", polling_interval=BLOCK_MS), parser=_keep_one, decoder=_as_it_is
+        )
+
+        @self._requests
         async def on_request(fields: dict[bytes, bytes]) -> None:
             relay = relays.get(fields.get(b"stream", b"").decode())
             number = fields.get(b"number", b"")
@@ -232,6 +249,16 @@ class Bus:
                 await relay.answer(int(number), fields.get(b"reader", b"").decode())
             except Exception as fault:  # noqa: BLE001  (it will be asked again)
                 log.warning("request not answered", stream=relay.stream, number=int(number), fault=repr(fault))
+
+    async def _watch_requests(self) -> None:
+        """Each second: a `control` that was lost begins again at its server's clock, which may be behind what was read last."""
+        while True:
+            try:
+                if self._requests.last_id != "$" and await self.wire.last(CONTROL) < _number(self._requests.last_id):
+                    self._requests.last_id = "0-0"
+            except (RedisError, OSError) as fault:
+                log.warning("cannot look at the requests", fault=repr(fault))
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 class _Feed:
@@ -260,6 +287,10 @@ class _Feed:
     async def _received(self, entries: list[Entry]) -> None:
         try:
             verdict = await self.reader.take(entries)
+        except Exception:  # FastStream would hide it, and read again at once
+            log.exception("entries were not taken", stream=self.reader.stream, first=entries[0].number)
+            await asyncio.sleep(LOOK_EVERY_S)
+            raise
         finally:
             self._subscriber.last_id = f"{self.reader.place}-0"
         if verdict is Verdict.GAP:
@@ -294,6 +325,18 @@ class _Feed:
         self._asked_at = now
         telemetry.GAPS.labels(self.reader.stream).inc()
         await self._wire.ask(self.reader.stream, self.reader.place + 1, self._name)
+
+
+def _as_a_fault(read: Any) -> Any:
+    """FastStream begins a reader's task anew, at once and for ever, on any error that Redis answers; a lost connection it waits out."""
+
+    async def xread(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await read(*arguments, **named)
+        except RedisResponseError as fault:
+            raise ConnectionError(f"Redis refuses to be read: {fault}") from fault
+
+    return xread
 
 
 def _number(entry_id: bytes | str) -> int:

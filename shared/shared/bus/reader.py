@@ -34,6 +34,8 @@ CAUSE_WAIT_S = 1.0
 BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 E = TypeVar("E")
+READ_ONLY = "25006"
+"""What Postgres answers while it takes no writes: a server that was demoted, or whose disk is full. SQLite has an OperationalError."""
 
 
 class Unavailable(Exception):  # noqa: N818  (a state of the surroundings, not an error of ours)
@@ -175,15 +177,20 @@ class Reader:
         self._malformed = entry.number
 
     async def _handle(self, run: list[_Decoded]) -> None:
-        """Handles entries that follow each other, or as many of them as one transaction takes."""
+        """Handles entries that follow each other, or as many of them as one transaction takes; none that another instance has handled."""
+        try:
+            await self._handle_ours(run)
+        except PlaceMovedError:
+            await self._store.reload_places()
+
+    async def _handle_ours(self, run: list[_Decoded]) -> None:
         started = time.perf_counter()
         attempt = tries = 0
         while True:
             try:
                 await self._transaction(run)
             except PlaceMovedError:
-                await self._store.reload_places()
-                return
+                raise
             except Exception as fault:
                 if is_surroundings(fault):
                     log.warning("waits for its surroundings", stream=self.stream, number=run[0].batch.number, fault=repr(fault))
@@ -226,6 +233,8 @@ class Reader:
     async def _give_up(self, one: _Decoded, fault: Exception) -> None:
         payload = _json({"events": [event.model_dump(mode="json") for event in one.batch.events]})
         async with self._store.work() as work:
+            for broken in one.broken:
+                await self._bury(work, one.batch.number, broken.place, broken.reason, broken.payload)
             await self._bury(work, one.batch.number, outbox.WHOLE_BATCH, f"{type(fault).__name__}: {fault}", payload)
             work.move(self.stream, self.place, one.batch.number)
 
@@ -259,7 +268,9 @@ def reason_of(error: ValidationError) -> str:
 
 
 def is_surroundings(fault: Exception) -> bool:
-    return isinstance(fault, SURROUNDINGS) or (isinstance(fault, DBAPIError) and fault.connection_invalidated)
+    if isinstance(fault, DBAPIError) and (fault.connection_invalidated or getattr(fault.orig, "sqlstate", None) == READ_ONLY):
+        return True
+    return isinstance(fault, SURROUNDINGS)
 
 
 def _json(value: Any) -> str:

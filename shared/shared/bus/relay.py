@@ -66,10 +66,10 @@ class Relay:
         while True:
             try:
                 self._wake.clear()
-                await self.append()
-                if time.monotonic() - looked >= look_every_s:
+                if time.monotonic() - looked >= look_every_s:  # before the append: a full Redis takes nothing until it is trimmed
                     looked = time.monotonic()
                     await self.look()
+                await self.append()
                 self.turned_at = time.monotonic()
             except Exception as fault:  # noqa: BLE001  (nothing here may end the relay; the next round starts from what is true then)
                 self._seen = None
@@ -111,7 +111,7 @@ class Relay:
             there = await self._wire.entry(self.stream, entries[0].number)
             if not is_batch(entries[0].payload):
                 entries = await self._mend(entries[0])
-            elif there == entries[0].payload:
+            elif there == entries[0].payload and await self._is_next(number, entries[0].number):
                 return  # it is there: the reader will find it
             elif there is not None and not is_batch(there, self._store.source):
                 async with self._store.work() as work:
@@ -125,6 +125,11 @@ class Relay:
             await self.look()
         elif await self._still_needs(number, reader):
             await self._emit_snapshot(Lost(1, (low or last + 1) - 1), "asked for what is no longer kept")
+
+    async def _is_next(self, wanted: int, number: int) -> bool:
+        """Whether who reads on from `wanted` meets this entry first: a snapshot behind entries that are kept is never come to."""
+        first = await self._wire.beyond(self.stream, wanted - 1, 1)
+        return bool(first) and first[0][0] == f"{number}-0"
 
     async def _still_needs(self, number: int, reader: str) -> bool:
         """Whether the reader says so still: what it asked a while ago it may have got since, and what every reader has is pruned."""

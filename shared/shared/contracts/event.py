@@ -68,6 +68,8 @@ class TableEvent(Event):
             return data
         if not same and tuple(sent) == cls._fields[: len(sent)]:
             return data
+        if not all(isinstance(name, str) for name in sent):
+            return data
         place = {name: index for index, name in enumerate(sent)}
         known = tuple(name for name in cls._fields if name in place or name in same)
         try:

@@ -25,6 +25,9 @@ from shared.store.engine import INSTANCE
 log = structlog.get_logger()
 
 BEAT_EVERY_S = 0.5
+SILENT_LOOKS = 10
+"""So often an owner looks (each second) without a new sign of its own before it gives the store up: its session is gone without a word.
+Looks, not seconds: an owner that was stopped for a while is told of that by its standby."""
 HUNG_AFTER_S = 2.5
 """A holder that shows no sign of life for so long hangs. Another thread than the one that works shows them: being busy is not hanging."""
 
@@ -51,6 +54,7 @@ class Ownership:
         self._beating: threading.Thread | None = None
         self._released = threading.Event()
         self._lost = False
+        self._beats = self._seen_beats = self._silent = 0
         self._seen_beat = 0
         self._seen_at = 0.0
 
@@ -63,12 +67,16 @@ class Ownership:
 
     async def held(self) -> bool:
         """Whether the lock is held still. A lost session of Postgres loses it: the instance has to stop."""
-        return self._beating is not None and not self._lost
+        self._silent = 0 if self._beats != self._seen_beats else self._silent + 1
+        self._seen_beats = self._beats
+        return self._beating is not None and not self._lost and self._silent < SILENT_LOOKS
 
     async def release(self) -> None:
         self._released.set()
         if self._beating is not None:
-            await asyncio.to_thread(self._beating.join)
+            await asyncio.to_thread(self._beating.join, 1.0)
+            if self._beating.is_alive():
+                return  # it waits for an answer that may never come; the lock ends with the process
             self._beating = None
         if self._file is not None:
             os.close(self._file)
@@ -86,6 +94,7 @@ class Ownership:
                     os.utime(self._file)
                 if self._session is not None:
                     self._session.execute(text("SELECT 1"))
+                self._beats += 1
             except Exception as fault:  # noqa: BLE001  (whatever went wrong: without the session there is no lock)
                 log.warning("the lock on the store is lost", fault=repr(fault))
                 self._lost = True
