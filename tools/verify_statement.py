@@ -74,6 +74,13 @@ def management_percent(inputs: Inputs, currency: str) -> tuple[Decimal, Decimal]
     return base, base * number(inputs, "percent") / 36500
 
 
+def result_until(at: int, inputs: Inputs) -> Decimal:
+    """The realised result, less other fees, up to an instant."""
+    before = number(inputs, "realised_before") - number(inputs, "fees_before")
+    fees = sum((Decimal(row[2]) for row in inputs.get("fees", []) if int(row[1]) <= at), ZERO)
+    return before + net_of([row for row in inputs.get("trades", []) if int(row[2]) <= at]) - fees
+
+
 def performance(inputs: Inputs, currency: str) -> tuple[Decimal, Decimal]:
     basis, percent = inputs["basis"], number(inputs, "percent")
     floating = sum((Decimal(row[7]) for row in inputs.get("open", [])), ZERO)
@@ -82,11 +89,11 @@ def performance(inputs: Inputs, currency: str) -> tuple[Decimal, Decimal]:
     value = number(inputs, "realised_before") + net_of(inputs.get("trades", [])) + counted - fees
     mark, capital = number(inputs, "mark_before"), number(inputs, "capital_before")
     if basis in ("gross_equity", "nav_per_share"):
-        for _, _, moved, after in inputs.get("flows", []):
-            flow, equity = Decimal(moved), Decimal(after)
+        for _, at, moved, _ in inputs.get("flows", []):
+            flow, before = Decimal(moved), capital - number(inputs, "own_fees_before") + result_until(int(at), inputs)
             proportional = basis == "nav_per_share" or inputs["withdrawal"] == "proportional"
-            if flow < 0 and proportional and equity - flow > 0:
-                mark = mark * (max(ZERO, equity) / (equity - flow))
+            if flow < 0 and proportional and before > 0:
+                mark = before + flow + (mark - before) * max(ZERO, before + flow) / before
             else:
                 mark += flow
             capital += flow

@@ -265,6 +265,22 @@ async def until(world: World, time: str, settle: bool = True) -> None:
         await world.settle_all()
 
 
+async def provider(world: World, version: int, enabled: int, time: str) -> None:
+    """The master stops or goes on."""
+    await world.config(MasterSaved(master=Master(id=1, login=MASTER, customer_id=1, version=version, enabled=enabled, updated_ms=at(time))))
+
+
+async def gone(world: World, time: str) -> None:
+    """The master is deleted."""
+    await world.config(config.MasterDeleted(master=Master(id=1, login=MASTER, customer_id=1), time=at(time)))
+
+
+def paid(amount: str) -> dict[tuple[str, str], int]:
+    """The balances when so much went from the follower to the master, and nothing is held."""
+    minor = int(Decimal(amount) * 100)
+    return {(f"follower:{FOLLOWER}", "USD"): -minor, (f"payout:{PAYOUT}", "USD"): minor}
+
+
 async def won_and_open(world: World) -> None:
     """20 % above the mark. Of 20 January: realised 100, and one lot GBPUSD long from 1.2500, which is 300 at a bid of 1.2530."""
     await world.symbol("GBPUSD", "GBP", "USD", "1.2530", "1.2532")

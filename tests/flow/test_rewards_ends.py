@@ -1,7 +1,6 @@
 """What is billed when a subscription, a provider's service or a policy has come to its end, and what comes after; worked out by hand."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from shared.contracts.config import (
 )
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, subscribed, until, won_and_open
+from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, paid, provider, rows, subscribed, until, won_and_open
 
 pytestmark = pytest.mark.anyio
 
@@ -32,16 +31,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with made.store.read() as session:
         assert await verify(session) is None
     await made.close()
-
-
-async def provider(world: World, version: int, enabled: int, time: str) -> None:
-    await world.config(MasterSaved(master=Master(id=1, login=MASTER, customer_id=1, version=version, enabled=enabled, updated_ms=at(time))))
-
-
-def paid(amount: str) -> dict[tuple[str, str], int]:
-    """The balances when so much went from the follower to the master, and nothing is held."""
-    minor = int(Decimal(amount) * 100)
-    return {(f"follower:{FOLLOWER}", "USD"): -minor, (f"payout:{PAYOUT}", "USD"): minor}
 
 
 # --- netted profit shares: 10 %, by the week; 2024-01-11 was a Thursday -----------------------------------------------------------------

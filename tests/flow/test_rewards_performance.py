@@ -182,7 +182,9 @@ async def test_a_withdrawal_moves_the_mark_of_an_equity_basis(tmp_path: Path, wi
     await world.subscribe(7, created_ms=at("2024-01-11"))
     world.now = at("2024-01-15")
     await world.closed(7, 9001, profit="-30")
+    world.now += 1
     await world.flow(FOLLOWER, "-45", equity_after="45", operation_id=1)
+    world.now += 1
     await world.closed(7, 9002, profit="25")
     await until(world, "2024-02-01")
     assert fees(world) == [dec(fee)]

@@ -112,13 +112,14 @@ async def test_a_refund_waits_until_what_it_gives_back_was_paid(world: World) ->
 
 
 async def test_a_fee_that_was_not_even_taken_lapses_when_the_provider_stops(world: World) -> None:
+    """And with it the refund of what is unused of it."""
     await world.policy(reward_type=0, billing_period="monthly", fee_amount=dec("30"))
     await world.subscribe(7, created_ms=at("2024-01-11"))
     await until(world, "2024-01-11 00:00:05", settle=False)
     await world.refused(world.requests[0], final=False)
     await world.config(MasterDeleted(master=Master(id=1, login=MASTER, customer_id=1), time=at("2024-01-11 00:00:10")))
     await until(world, "2024-01-11 00:00:15", settle=False)
-    assert [(row.state, row.reason) for row in rows(world)] == [(CANCELLED, "PROVIDER_STOPPED")]
+    assert [(row.state, row.reason) for row in rows(world)] == [(CANCELLED, "PROVIDER_STOPPED"), (CANCELLED, "")]
 
 
 async def test_an_unpaid_fee_closes_then_disables_and_payment_mends_it(world: World) -> None:

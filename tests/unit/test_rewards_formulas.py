@@ -83,7 +83,8 @@ def test_ctrader_withdraw() -> None:
 
 @pytest.mark.parametrize(("withdrawal", "after"), [("additive", 75), ("proportional", 60)])
 def test_withdraw_underwater(withdrawal: str, after: int) -> None:
-    assert marks.flowed(Mark("gross_equity", D(120), D(120)), Flow(1, 0, D(-45), D(45)), withdrawal).mark == after
+    """The equity is 90: 120 put in, 30 lost."""
+    assert marks.flowed(Mark("gross_equity", D(120), D(120), D(-30)), Flow(1, 0, D(-45), D(45)), withdrawal).mark == after
 
 
 def test_capped_fee() -> None:

@@ -54,7 +54,7 @@ class Life:
         for _ in range(self.chance.randrange(0, 5)):
             self.orders += 1
             amounts = (self.amount(-50_000, 60_000), self.amount(-300, 1), self.amount(-100, 1))
-            found.append(Slice(self.orders, self.orders, "GBPUSD", self.chance.randrange(1, 500), *amounts, self.chance.randrange(10**9)))
+            found.append(Slice(self.orders, self.orders, "GBPUSD", self.chance.randrange(1, 500), *amounts, self.chance.randrange(7000)))
         return found
 
     def policy(self, kind: RewardType, **fields: Any) -> RewardPolicy:

@@ -21,7 +21,7 @@ from rewards.records import Line, Material
 from rewards.schedule import Clock, Step, billed_by_period, ends_all, next_step
 from rewards.settings import RewardsSettings
 from rewards.settlement import Changes, Settlement
-from rewards.terms import FOREVER, Subscription, terms_at
+from rewards.terms import FOREVER, Subscription, over_ms, terms_at
 
 log = structlog.get_logger()
 
@@ -48,8 +48,10 @@ class Billing:
         self._heard_ms = max(self._heard_ms, sent_ms)
 
     async def wake(self, work: Work, known: Known, subscriptions: Sequence[int]) -> None:
-        """Looks again at subscriptions whose terms may have changed; opens the books of reward types that are new to them."""
+        """Looks again at subscriptions whose terms may have changed; opens the books of reward types that are new to them, and those of
+        netting again when a subscription goes on that was over."""
         fresh: list[Line] = []
+        again: list[Line] = []
         for subscription in (known.subscriptions[one] for one in subscriptions):
             cursors = known.cursors.setdefault(subscription.id, {})
             for version in known.master(subscription.master_login).policies:
@@ -57,7 +59,12 @@ class Billing:
                 if policy is not None and policy.reward_type not in cursors:
                     cursors[policy.reward_type] = subscription.created_ms
                     fresh.append(Line(subscription.id, policy.reward_type, subscription.created_ms))
+            over = over_ms(subscription, known.master(subscription.master_login))
+            if over is None and cursors.get(RewardType.PROFIT_SHARE_PER_TRADE) == FOREVER:  # a restored store tells it again
+                cursors[RewardType.PROFIT_SHARE_PER_TRADE] = work.now
+                again.append(Line(subscription.id, RewardType.PROFIT_SHARE_PER_TRADE, work.now))
         await records.add_lines(work.session, fresh)
+        await records.save_lines(work.session, again)
         await self._begin_days(work, known, fresh)
         await records.wake(work.session, subscriptions)
         await store.mark_stale(work.session, subscriptions)
@@ -127,7 +134,8 @@ class Billing:
         lines = await records.due_lines(work.session, work.now, AT_ONCE)
         if not lines:
             return False
-        subscriptions = [known.subscriptions[one] for one in lines]
+        # A pair's earlier subscription comes first: its mark is handed on to the later one.
+        subscriptions = sorted((known.subscriptions[one] for one in lines), key=lambda one: (one.created_ms, one.id))
         since = {one: min(line.cursor_ms for line in lines[one]) for one in lines}
         material = await records.material(work.session, since, [(one.follower_login, one.master_login) for one in subscriptions])
         done = 0

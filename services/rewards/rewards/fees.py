@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
+from functools import reduce
 from typing import Any, NamedTuple
 
 from shared.contracts.config import RewardPolicy
@@ -149,13 +150,20 @@ class Performance(NamedTuple):
     """Why it is reckoned now: `period_end`, `terms_changed`, `master_stop`, `unsubscribed`."""
 
 
+def lived(mark: Mark, slices: Sequence[Slice], others: Sequence[Charged], flows: Sequence[Flow], withdrawal: str) -> Mark:
+    """The mark after closings, deposits and withdrawals, in the order of their times. Other fees lower the value that a flow meets."""
+    for flow in flows:
+        results = reduce(EXACT.add, (one.net for one in slices if one.time_ms <= flow.time_ms), ZERO)
+        taken = reduce(EXACT.add, (fee.amount for fee in others if fee.at_ms <= flow.time_ms), ZERO)
+        mark = marks.flowed(mark, flow, withdrawal, EXACT.subtract(results, taken))
+    return replace(mark, realised=reduce(EXACT.add, (one.net for one in slices), mark.realised))
+
+
 def performance_fee(
     mark: Mark, material: Performance, policy: RewardPolicy, currency: str, cap: Decimal | None, charged: bool
 ) -> tuple[Fee, Mark]:
     """The fee on the gain above the mark, and the mark after it. Without `charged` (a follower who never pays) only the mark moves."""
-    realised, floating, taken, listed = mark.realised, ZERO, ZERO, []
-    for one in material.slices:
-        realised = EXACT.add(realised, one.net)
+    floating, taken, listed = ZERO, ZERO, []
     for copy in material.opens:
         floating = EXACT.add(floating, copy.profit)
     for fee in material.fees:
@@ -164,7 +172,7 @@ def performance_fee(
             listed.append(fee)
     counted = {"none": ZERO, "negative_only": min(ZERO, floating), "full": floating}[material.mode]
     other = EXACT.subtract(counted, taken)
-    moved = marks.all_flowed(replace(mark, realised=realised), material.flows, material.withdrawal)
+    moved = lived(mark, material.slices, material.fees, material.flows, material.withdrawal)
     crystal = marks.crystallise(moved, other, policy.fee_percent if charged else ZERO, currency, cap)
     earlier = EXACT.subtract(taken, sum((fee.amount for fee in listed), ZERO))
     inputs: dict[str, Any] = {

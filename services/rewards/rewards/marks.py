@@ -3,10 +3,9 @@
 `cumulative` compares the profit itself, so deposits and withdrawals cannot create or destroy a fee. The equity bases compare capital plus
 profit less the fees taken. `gross_equity` (cTrader) sets the mark before the fee, so the follower earns the fee back free;
 `nav_per_share` (Bybit) pays the fee by redeeming shares at their price: a deposit buys shares, a redemption leaves the mark per share as it
-is, which in money is a mark that grows by the deposit and shrinks in proportion. `period` carries nothing forward.
+is, which in money is a mark that grows by the deposit and shrinks in proportion. `period` carries no loss forward.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
@@ -23,7 +22,8 @@ class Mark:
     """What was charged up to (`mark`), and what the value is counted from. All in the follower's currency, unrounded.
 
     `capital` is what the follower put in (equity bases), `realised` the net result of the trades that were counted, `own_fees` what this
-    fee took so far (equity bases).
+    fee took so far (equity bases). On `period` the mark is only the value at the period's begin: what was charged up to, for a basis that
+    follows, is kept in `capital`, which that basis has no other use for.
     """
 
     basis: str
@@ -31,6 +31,11 @@ class Mark:
     capital: Decimal = ZERO
     realised: Decimal = ZERO
     own_fees: Decimal = ZERO
+
+    @property
+    def highest(self) -> Decimal:
+        """What was charged up to, whatever the basis."""
+        return max(self.mark, self.capital) if self.basis == PERIOD else self.mark
 
     def value(self, other: Decimal = ZERO) -> Decimal:
         """What is compared with the mark; `other` is what counts beside the realised result: open copies, less other fees."""
@@ -60,30 +65,30 @@ class Crystal(NamedTuple):
 def begin(basis: str, equity: Decimal, other: Decimal = ZERO, former: Mark | None = None) -> Mark:
     """A mark at the value of now, or as far above it as the former basis left it: nothing is charged twice for a change of basis."""
     realised = former.realised if former else ZERO
-    short = max(ZERO, EXACT.subtract(former.mark, former.value(other))) if former else ZERO
+    short = max(ZERO, EXACT.subtract(former.highest, former.value(other))) if former else ZERO
     fresh = Mark(basis, realised=realised)
     if basis in EQUITY_BASES:
         fresh = replace(fresh, capital=EXACT.subtract(equity, fresh.value(other)))
-    return replace(fresh, mark=EXACT.add(fresh.value(other), short))
+    mark = EXACT.add(fresh.value(other), short)
+    return replace(fresh, mark=mark, capital=mark if basis == PERIOD else fresh.capital)
 
 
-def flowed(mark: Mark, flow: Flow, withdrawal: str) -> Mark:
-    """The mark after a deposit or withdrawal. `withdrawal` (`additive`, `proportional`) is what `gross_equity` does with the latter."""
+def flowed(mark: Mark, flow: Flow, withdrawal: str, other: Decimal = ZERO) -> Mark:
+    """The mark after a deposit or withdrawal. `withdrawal` (`additive`, `proportional`) is what `gross_equity` does with the latter.
+
+    In proportion, what is between the mark and the value shrinks by as much as the value does. The account's equity says nothing here: it
+    has results in it that are no copies, and a mark that shrank by it would make a gain out of nothing.
+    """
     if mark.basis not in EQUITY_BASES:
         return mark
-    before = EXACT.subtract(flow.equity, flow.amount)
     capital = EXACT.add(mark.capital, flow.amount)
+    before = mark.value(other)
     in_proportion = mark.basis == NAV_PER_SHARE or withdrawal == "proportional"
     if flow.amount < 0 and in_proportion and before > 0:
-        rest = EXACT.divide(max(flow.equity, ZERO), before)
-        return replace(mark, mark=EXACT.multiply(mark.mark, rest), capital=capital)
+        after = EXACT.add(before, flow.amount)
+        rest = EXACT.divide(max(after, ZERO), before)
+        return replace(mark, mark=EXACT.add(after, EXACT.multiply(EXACT.subtract(mark.mark, before), rest)), capital=capital)
     return replace(mark, mark=EXACT.add(mark.mark, flow.amount), capital=capital)
-
-
-def all_flowed(mark: Mark, flows: Iterable[Flow], withdrawal: str) -> Mark:
-    for flow in flows:
-        mark = flowed(mark, flow, withdrawal)
-    return mark
 
 
 def crystallise(mark: Mark, other: Decimal, percent: Decimal, currency: str, cap: Decimal | None = None) -> Crystal:
@@ -99,6 +104,7 @@ def crystallise(mark: Mark, other: Decimal, percent: Decimal, currency: str, cap
         fee = min(whole, cap)
     if mark.basis == PERIOD:
         reached = value
+        mark = replace(mark, capital=max(mark.highest, value))
     elif fee == whole:
         reached = max(mark.mark, value)
     else:

@@ -13,7 +13,7 @@ from rewards.decide import Accrual, Fee
 from rewards.known import Known
 from rewards.periods import Period
 from rewards.schedule import Step
-from rewards.settle import TAKEN, Fact, Phase
+from rewards.settle import TAKEN, UNTAKEN, Fact, Phase
 from rewards.settlement import Changes, Settlement
 from rewards.tables import accrual as table
 from rewards.terms import Subscription, provider_stopped
@@ -26,9 +26,13 @@ SURELY = (Phase.HELD, Phase.OUT_SENT, Phase.OUT_REFUSED)
 async def refund_prepaid(
     work: Work, settlement: Settlement, known: Known, subscription: Subscription, step: Step, changes: Changes
 ) -> None:
-    """A provider stopped in a prepaid period: the fee's unused part goes back; a fee that is not even taken lapses."""
+    """A provider stopped in a prepaid period: the fee's unused part goes back; a fee that is not even taken lapses.
+
+    So does the whole fee of a period that began after the end, whoever ended it: the end was told too late to keep it from being charged.
+    """
     master = known.master(subscription.master_login)
-    if not provider_stopped(subscription, master, step.at_ms) and master.policy(RewardType.SUBSCRIPTION_FEE, step.at_ms) is not None:
+    withdrawn = master.policy(RewardType.SUBSCRIPTION_FEE, step.at_ms) is None
+    if step.at_ms > step.start and not withdrawn and not provider_stopped(subscription, master, step.at_ms):
         return
     wanted = (table.c.subscription_id == subscription.id, table.c.reward_type == RewardType.SUBSCRIPTION_FEE)
     found = await store.accruals_where(work.session, *wanted, table.c.period_from == step.start, table.c.fee_amount > 0)
@@ -43,7 +47,6 @@ async def refund_prepaid(
         if original.phase == Phase.OUT_REFUSED:
             original.reason = "PROVIDER_STOPPED"
             settlement.apply(original, Fact.VOID, known, work.now, changes)
-            continue
         fee = fees.subscription_refund(original.fee_amount, Period(original.period_from, original.period_to), step.at_ms)
         await give_back(work, settlement, known, original, fee, Period(step.at_ms, original.period_to), changes)
 
@@ -54,6 +57,8 @@ async def net_period(work: Work, settlement: Settlement, known: Known, subscript
     wanted = (table.c.subscription_id == subscription.id, table.c.reward_type == RewardType.PROFIT_SHARE_PER_TRADE)
     withheld_now = (table.c.withheld == 1, table.c.pay_amount.is_(None), table.c.fee_amount >= 0)
     found = await store.accruals_where(work.session, *wanted, *withheld_now)
+    # What an earlier end netted in this very turn is not in the store yet.
+    found = [one for one in found if changes.accruals.get(one.id, one).pay_amount is None]
     shares = [one for one in found if one.period_to < step.end]
     if shares:
         await _net(work, settlement, known, shares, changes)
@@ -67,10 +72,9 @@ async def _net(work: Work, settlement: Settlement, known: Known, shares: Sequenc
     due = fees.netted(results, withheld, shares[0].currency)
     rest = due
     for one in shares:
-        if one not in wins:
-            one.pay_amount = ZERO
-            changes.accruals[one.id] = one
-    for one in wins:
+        one.pay_amount = ZERO
+        changes.accruals[one.id] = one
+    for one in [*wins, *(share for share in shares if share.phase == Phase.DEAD)]:
         one.pay_amount = min(one.fee_amount, rest)
         rest = EXACT.subtract(rest, one.pay_amount)
         await _settle(work, settlement, known, one, _netting(shares, results, withheld, due, one), changes)
@@ -98,7 +102,6 @@ async def _settle(work: Work, settlement: Settlement, known: Known, share: Accru
     if share.phase == Phase.OUT_REFUSED and not share.pay_amount:
         share.reason = "NETTED"
         settlement.apply(share, Fact.VOID, known, work.now, changes)
-        return
     if share.phase == Phase.HELD:
         settlement.apply(share, Fact.TIME, known, work.now, changes)
     changes.accruals[share.id] = share
@@ -107,7 +110,10 @@ async def _settle(work: Work, settlement: Settlement, known: Known, share: Accru
 
 
 async def give_back(work: Work, settlement: Settlement, known: Known, original: Accrual, fee: Fee, span: Period, changes: Changes) -> None:
-    """A refund: a new accrual that goes the other way, as soon as what it gives back is there."""
+    """A refund: a new accrual that goes the other way, as soon as what it gives back is there.
+
+    Of what was not taken it lapses at once, and begins if the venue tells later that it was taken after all.
+    """
     amount = Money(fee.amount, original.currency).rounded().amount
     if not amount:
         return
@@ -126,7 +132,7 @@ async def give_back(work: Work, settlement: Settlement, known: Known, original: 
     refund.fee_amount, refund.phase, refund.reason = amount, Phase.WAITS, ""
     refund.ref_accrual_id, refund.withheld, refund.tries = original.id, original.withheld, 0
     begun = await settlement.begin(work, known, [refund], changes)
-    ready = TAKEN if original.withheld else {Phase.DONE}
+    ready = TAKEN if original.withheld else frozenset({Phase.DONE})
     for one in begun:
-        if original.phase in ready:
+        if original.phase in ready | UNTAKEN:
             settlement.start_refund(one, original, known, work.now, changes)

@@ -65,7 +65,7 @@ class Desk:
 
     def _given_back(self, whole: Period, start_ms: int) -> bool:
         """Whether a part of this very period was paid, and given back, before: then it is not the first that would be charged whole."""
-        return any(fee.amount < 0 and whole.start < fee.at_ms <= start_ms for fee in self.material.fees[self.subscription.id])
+        return any(fee.amount < 0 and whole.start <= fee.at_ms <= start_ms for fee in self.material.fees[self.subscription.id])
 
     def stopped(self, accruals: Iterable[Accrual]) -> None:
         """A prepaid fee was given back, or lapsed: what is reckoned next in the same turn is reckoned with that."""
@@ -105,13 +105,12 @@ class Desk:
         mark = self.material.marks.get(self._pair)
         if mark is None:
             return
-        realised = mark.realised
-        for trade in self.material.booked(self.subscription.id, step.start, step.end):
-            realised = EXACT.add(realised, trade.slice.net)
+        slices = [trade.slice for trade in self.material.booked(self.subscription.id, step.start, step.end)]
+        others = self._other_fees(step.end)
         flows = self.material.flows_in(self.subscription.follower_login, step.start, step.end)
-        mark = marks.all_flowed(replace(mark, realised=realised), flows, self.settings.hwm_withdrawal)
+        mark = fees.lived(mark, slices, others, flows, self.settings.hwm_withdrawal)
         if self.master.policy(RewardType.PERFORMANCE_FEE_HWM, step.start) is None:
-            taken = sum((fee.amount for fee in self._other_fees(step.end)), ZERO)
+            taken = sum((fee.amount for fee in others), ZERO)
             mark = marks.crystallise(mark, -taken, ZERO, self.known.payer(self.subscription).currency).after
         self.material.marks[self._pair] = self._ended(mark) if ends_all(self.subscription, self.master, step.end) else mark
 

@@ -128,6 +128,8 @@ def ends_all(subscription: Subscription, master: Master, at_ms: int) -> bool:
 
 
 def _first_stop(subscription: Subscription, master: Master, start: int, end: int) -> int | None:
+    if terms_at(subscription, master, RewardType.SUBSCRIPTION_FEE, start) is None:
+        return start  # the end was told after the period was charged
     at: int | None = start
     while at is not None:
         at = next_change(subscription, master, RewardType.SUBSCRIPTION_FEE, at)

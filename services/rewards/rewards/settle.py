@@ -79,6 +79,7 @@ _MOVES: Mapping[tuple[Phase, Fact], Phase] = MappingProxyType(
     {
         (Phase.WAITS, Fact.TIME): Phase.OUT_SENT,
         (Phase.WAITS, Fact.VOID): Phase.NOTHING,
+        (Phase.NOTHING, Fact.TIME): Phase.OUT_SENT,  # a refund that had lapsed with what was taken after all
         (Phase.OUT_SENT, Fact.OUT_OK): Phase.IN_SENT,
         (Phase.OUT_SENT, Fact.OUT_REFUSED): Phase.OUT_REFUSED,
         (Phase.OUT_SENT, Fact.OUT_REFUSED_FINAL): Phase.DEAD,

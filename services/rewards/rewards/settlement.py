@@ -181,7 +181,7 @@ class Settlement:
                 log.error("a reward is parked in suspense", accrual=accrual.id, reason=accrual.reason)
                 changes_.postings.append((accrual.id, "parked", decide.parked_postings(accrual)))
             case Fact.TIME:
-                accrual.tries += before in {Phase.OUT_REFUSED, Phase.IN_REFUSED, Phase.WAITS}
+                accrual.tries += before in {Phase.OUT_REFUSED, Phase.IN_REFUSED, Phase.WAITS, Phase.NOTHING}
                 self._go_on(accrual, before, known, now, changes_)
             case Fact.VOID:
                 pass
@@ -290,12 +290,11 @@ class Settlement:
         return answer.login == login and answer.amount == amount.amount
 
     async def _wake_refunds(self, work: Work, known: Known, changed: Sequence[Accrual], changes_: Changes) -> None:
-        """A refund that waited for what it gives back begins now, or lapses with it."""
+        """A refund that waited for what it gives back begins, or lapses with it; one that had lapsed begins if that was taken after all."""
         settled = [one.id for one in changed if one.phase in {Phase.DONE, *UNTAKEN} or (one.withheld and Phase(one.phase) in TAKEN)]
         for some in store.chunks(settled):
-            waiting = await store.accruals_where(
-                work.session, accrual_table.c.ref_accrual_id.in_(some), accrual_table.c.phase == Phase.WAITS
-            )
+            not_begun = accrual_table.c.phase.in_((Phase.WAITS, Phase.NOTHING))
+            waiting = await store.accruals_where(work.session, accrual_table.c.ref_accrual_id.in_(some), not_begun)
             for refund in waiting:
                 self.start_refund(refund, changes_.accruals[refund.ref_accrual_id], known, work.now, changes_)
 

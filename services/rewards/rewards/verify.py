@@ -72,6 +72,8 @@ async def verify(*shards: AsyncSession) -> Difference | None:
     for session in shards:
         owed: Owed = defaultdict(lambda: [Decimal(0), Decimal(0)])
         spans: Spans = defaultdict(list)
+        withheld: set[int] = set()
+        given_back: set[int] = set()
         async for page in _pages(session):
             told = await store.trades_of(session, {row[0] for one in page for row in _trades_in(one)})
             known = {(trade.order, trade.deal): trade.slice for trades in told.values() for trade in trades}
@@ -84,7 +86,11 @@ async def verify(*shards: AsyncSession) -> Difference | None:
                 if twice is not None:
                     return twice
                 _remember(accrual, owed, spans)
-        wrong = _periods(spans) or await _sharing(session, owed)
+                if accrual.is_refund and accrual.phase != Phase.NOTHING:
+                    given_back.add(accrual.ref_accrual_id)
+                elif accrual.phase == Phase.DONE and accrual.withheld and accrual.fee_amount > (accrual.pay_amount or 0):
+                    withheld.add(accrual.id)
+        wrong = _periods(spans) or _kept(withheld - given_back) or await _sharing(session, owed)
         if wrong is not None:
             return wrong
     if by_accrual:
@@ -225,6 +231,11 @@ def _periods(spans: Spans) -> Difference | None:
                 where = f"subscription {subscription}, reward type {kind}"
                 return Difference("period", where, f"accruals {before[2]} and {after[2]} bill the same time")
     return None
+
+
+def _kept(shares: set[int]) -> Difference | None:
+    """Shares that were withheld and are not due in full, of which nothing goes back."""
+    return Difference("accrual", str(min(shares)), "was withheld, and nothing of what is not due goes back") if shares else None
 
 
 async def _sharing(session: AsyncSession, owed: Owed) -> Difference | None:

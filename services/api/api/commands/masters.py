@@ -62,9 +62,10 @@ async def delete(change: Change, master_id: int, close_policy: ClosePolicy | Non
     if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.master_login), master.login):
         raise Refused("ACTIVE_LINKS", "positions are copied from this master: close_policy says what becomes of them")
     policy = close_policy or "detach"
+    # First the master's end: who bills the subscriptions has to know that it is the provider who stops.
+    change.tell(MasterDeleted(master=store.master_state(master), close_policy=policy))
     for subscription in await store.subscriptions_of(change.session, master=master.login):
         await subscriptions.remove(change, subscription, policy)
-    change.tell(MasterDeleted(master=store.master_state(master), close_policy=policy))
     rewards = await store.policy_of(change.session, master.id)
     if rewards is not None:
         change.tell(PolicyDeleted(policy=store.policy_state(rewards)))
