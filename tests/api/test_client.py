@@ -300,7 +300,7 @@ async def test_deleting_a_master_ends_its_subscriptions(world: World) -> None:
     await world.pair()
     await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
     await world.good(ALICE, "DELETE", "/copytrade/master/1")
-    assert [event["type"] for event in await world.config_events()][-3:] == ["subscription.deleted", "master.deleted", "policy.deleted"]
+    assert [event["type"] for event in await world.config_events()][-3:] == ["master.deleted", "subscription.deleted", "policy.deleted"]
 
 
 async def test_copying_existing_positions_is_asked_for_by_the_change_that_says_so(world: World) -> None:
