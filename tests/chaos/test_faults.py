@@ -1,6 +1,6 @@
 """Chaos: real processes are hurt while masters trade; what comes of it is exactly what the oracle says, soon after the last fault.
 
-Each scenario is one row of `docs/promises.md`. The small ones are part of `make test`, the others are `make chaos`.
+Each scenario is one row of `docs/promises.md`, and part of `make chaos`.
 """
 
 import os
@@ -24,13 +24,8 @@ SCALE = int(os.environ.get("CHAOS_SCALE", "1"))
 """`CHAOS_SCALE=10 make chaos` makes ten times as many trades, in blocks that are up to ten times as large."""
 BLOCKS = min(SCALE, 10)
 
-SMALL = Plan(trades=30, block=30, seconds=4)
 LARGE = Plan(trades=240 * SCALE, block=80 * BLOCKS, seconds=(10 if SCALE == 1 else 5 * BLOCKS), hands=(1 if SCALE == 1 else 6))
 STOP_S = 10
-
-chaos = [pytest.mark.chaos, pytest.mark.timeout(900 * SCALE)]
-small = [pytest.mark.slow, pytest.mark.timeout(300)]
-"""What `make test` has time for."""
 
 
 def burn(name: str, folder: Path, plan: Plan, hurt: Hurt, urls: dict[str, str] | None = None) -> Run:
@@ -41,12 +36,11 @@ def burn(name: str, folder: Path, plan: Plan, hurt: Hurt, urls: dict[str, str] |
         return one
 
 
-@pytest.mark.parametrize(
-    ("name", "plan"), [pytest.param("R3 small", SMALL, marks=small, id="small"), pytest.param("R3", LARGE, marks=chaos, id="large")]
-)
-def test_services_killed(tmp_path: Path, name: str, plan: Plan) -> None:
+@pytest.mark.chaos
+@pytest.mark.timeout(900 * SCALE)
+def test_services_killed(tmp_path: Path) -> None:
     """`kill -9` of a random service every 1 to 2 s."""
-    assert burn(name, tmp_path, plan, faults.kill_a_service).kills > 5
+    assert burn("R3", tmp_path, LARGE, faults.kill_a_service).kills > 5
 
 
 @pytest.mark.postgres
