@@ -64,12 +64,9 @@ def resync(home: Home, logins: Sequence[int], executor_urls: Sequence[str] = ())
         for start in range(0, len(logins), LOGINS_A_CALL):
             await executor.call("POST", "/reconcile", {"logins": logins[start : start + LOGINS_A_CALL]}, secret_of(home))
 
-    if executor_urls:
-        for url in executor_urls:
-            _asked(home, "executor", ask, url)
-        return
-    for instance in streams("executor", home.stack().executor_shards):
-        _asked(home, instance, ask)
+    doors = [("executor", url) for url in executor_urls] or [(one, "") for one in streams("executor", home.stack().executor_shards)]
+    for instance, url in doors:
+        _asked(home, instance, ask, url)
 
 
 def _asked(home: Home, service: str, ask: Callable[[Door], Awaitable[Answer]], url: str = "") -> Answer:
@@ -83,7 +80,7 @@ def _asked(home: Home, service: str, ask: Callable[[Door], Awaitable[Answer]], u
         finally:
             await door.close()
 
-    secret_of(home)
+    secret_of(home)  # without a secret nothing is asked
     try:
         return asyncio.run(through())
     except Away as away:

@@ -1,7 +1,8 @@
 """The rewards service alone on a real store, with a venue that the test plays itself."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter
 from rewards import store
 from rewards.flow import Rewards
 from rewards.settings import RewardsSettings
+from rewards.verify import verify
 from shared.bus.reader import Received
 from shared.contracts import config, rewards, trades
 from shared.contracts.config import Master, MasterSaved, PolicySaved, RewardPolicy, Subscription, SubscriptionSaved
@@ -254,6 +256,17 @@ class World:
 def at(text: str) -> int:
     """Unix milliseconds of a UTC time, for example `2024-01-31 12:00`."""
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@asynccontextmanager
+async def rewards_world(folder: Path, now: int = at("2024-01-11")) -> AsyncIterator[World]:
+    """A running service and its customers, on a Thursday; at the end its books agree."""
+    world = await World.open(folder, now)
+    await world.customers()
+    yield world
+    async with world.store.read() as session:
+        assert await verify(session) is None
+    await world.close()
 
 
 async def until(world: World, time: str, settle: bool = True) -> None:

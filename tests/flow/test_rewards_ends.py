@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from rewards.verify import verify
 from shared.contracts.config import (
     ConfigEvent,
     Master,
@@ -18,19 +17,30 @@ from shared.contracts.config import (
 )
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, paid, provider, rows, subscribed, until, won_and_open
+from tests.flow.rewards_world import (
+    FOLLOWER,
+    MASTER,
+    PAYOUT,
+    World,
+    at,
+    dec,
+    fees,
+    paid,
+    provider,
+    rewards_world,
+    rows,
+    subscribed,
+    until,
+    won_and_open,
+)
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await World.open(tmp_path, now=at("2024-01-11"))
-    await made.customers()
-    yield made
-    async with made.store.read() as session:
-        assert await verify(session) is None
-    await made.close()
+    async with rewards_world(tmp_path) as made:
+        yield made
 
 
 # --- netted profit shares: 10 %, by the week; 2024-01-11 was a Thursday -----------------------------------------------------------------

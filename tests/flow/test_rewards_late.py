@@ -10,19 +10,15 @@ from shared.contracts.rewards import AccrualState
 from sqlalchemy import update
 
 from tests.api.world import ALICE, BOB, open_world
-from tests.flow.rewards_world import World, at, dec, fees, gone, paid, provider, rows, until
+from tests.flow.rewards_world import World, at, dec, fees, gone, paid, provider, rewards_world, rows, until
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await World.open(tmp_path, now=at("2024-01-11"))
-    await made.customers()
-    yield made
-    async with made.store.read() as session:
-        assert await verify(session) is None
-    await made.close()
+    async with rewards_world(tmp_path) as made:
+        yield made
 
 
 async def prepaid(world: World, since: str) -> None:

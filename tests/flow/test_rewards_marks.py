@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rewards.verify import verify
 
-from tests.flow import rewards_world
-from tests.flow.rewards_world import FOLLOWER, World, at, dec, fees, until
+from tests.flow.rewards_world import FOLLOWER, FOLLOWER_OF, World, at, dec, fees, provider, rewards_world, until
 
 pytestmark = pytest.mark.anyio
 
@@ -17,12 +15,8 @@ PERFORMANCE: dict[str, Any] = {"reward_type": 1, "billing_period": "monthly", "f
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await World.open(tmp_path, now=at("2024-01-11"))
-    await made.customers()
-    yield made
-    async with made.store.read() as session:
-        assert await verify(session) is None
-    await made.close()
+    async with rewards_world(tmp_path) as made:
+        yield made
 
 
 # --- withdrawals -----------------------------------------------------------------------------------------------------------------------
@@ -77,12 +71,12 @@ async def test_a_withdrawal_while_nobody_was_paid_makes_no_gain(world: World) ->
     """10 000; half of it is lost elsewhere and half of the rest withdrawn before there is a performance fee: 20 % of the 100 won since."""
     await world.policy(**PERFORMANCE, hwm_enabled=1, hwm_basis="nav_per_share")
     await world.subscribe(7, created_ms=at("2024-01-11"))
-    await rewards_world.provider(world, 2, 0, "2024-01-12")
+    await provider(world, 2, 0, "2024-01-12")
     await until(world, "2024-01-15")
     await world.account(FOLLOWER, 2, equity="5000")
     await world.flow(FOLLOWER, "-2500", "2500", 1)
     await until(world, "2024-01-20")
-    await rewards_world.provider(world, 3, 1, "2024-01-20")
+    await provider(world, 3, 1, "2024-01-20")
     await until(world, "2024-01-25")
     await world.closed(7, 9001, profit="100")
     await until(world, "2024-02-01")
@@ -142,7 +136,7 @@ async def test_what_was_charged_without_a_mark_is_not_charged_again_with_one(wor
 
 async def test_a_pair_s_earlier_subscription_is_billed_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 lost with the first, 400 won with the second, and rewards hears of both at once: nothing was won."""
-    monkeypatch.setitem(rewards_world.FOLLOWER_OF, 77, FOLLOWER)
+    monkeypatch.setitem(FOLLOWER_OF, 77, FOLLOWER)
     await world.policy(**PERFORMANCE, hwm_enabled=1)
     await world.subscribe(77, created_ms=at("2024-01-11"))
     await until(world, "2024-01-15")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, World, at, dec, fees, rows, until, won_and_open
+from tests.flow.rewards_world import FOLLOWER, World, at, dec, fees, rewards_world, rows, until, won_and_open
 
 pytestmark = pytest.mark.anyio
 
@@ -17,10 +17,8 @@ PENDING, CHARGED, PAID, FAILED, CANCELLED = AccrualState
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await World.open(tmp_path, now=at("2024-01-11"))
-    await made.customers()
-    yield made
-    await made.close()
+    async with rewards_world(tmp_path) as made:
+        yield made
 
 
 async def test_a_performance_fee_is_charged_above_the_mark_alone(world: World) -> None:
@@ -189,6 +187,23 @@ async def test_a_withdrawal_moves_the_mark_of_an_equity_basis(tmp_path: Path, wi
     await until(world, "2024-02-01")
     assert fees(world) == [dec(fee)]
     await world.close()
+
+
+async def test_what_other_fees_took_is_told_in_the_order_of_their_times(world: World) -> None:
+    """Whatever order the store gives them in: a lot a day, 2 each, and 7 a week, prepaid."""
+    await world.policy(id=1, reward_type=1, billing_period="monthly", fee_percent=dec("20"), hwm_enabled=1)
+    await world.policy(id=2, reward_type=2, billing_period="daily", fee_amount=dec("2"))
+    await world.policy(id=3, reward_type=0, billing_period="weekly", fee_amount=dec("7"))
+    await world.subscribe(7, created_ms=at("2024-01-11"))
+    days = [f"2024-01-{day}" for day in range(12, 32)]
+    for order, day in enumerate(days):
+        await world.opened(7, order, volume=100)
+        await until(world, day)
+    await until(world, "2024-02-01")
+    (charged,) = (json.loads(row.inputs) for row in rows(world) if row.reward_type == 1)
+    told = [(when, amount) for _, when, amount in charged["fees"]]
+    assert [when for when, _ in told] == sorted(at(day) for day in [*days, "2024-01-15", "2024-01-22", "2024-01-29"])
+    assert sorted(amount for _, amount in told) == ["2"] * 20 + ["7"] * 3
 
 
 async def test_what_is_held_has_the_running_month_s_fee_in_it(world: World) -> None:

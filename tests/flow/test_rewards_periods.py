@@ -9,7 +9,7 @@ from shared.contracts import config
 from shared.contracts.config import Master, MasterDeleted, MasterSaved
 from shared.contracts.rewards import AccrualState
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rows, until
+from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, at, dec, fees, rewards_world, rows, until
 
 pytestmark = pytest.mark.anyio
 
@@ -18,10 +18,8 @@ PENDING, CHARGED, PAID, FAILED, CANCELLED = AccrualState
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await World.open(tmp_path, now=at("2024-01-11"))
-    await made.customers()
-    yield made
-    await made.close()
+    async with rewards_world(tmp_path) as made:
+        yield made
 
 
 # --- subscription fee -----------------------------------------------------------------------------------------------------------------

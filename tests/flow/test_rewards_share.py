@@ -13,17 +13,15 @@ from shared.contracts.trades import AccountsOpened, BalanceRow, BalancesChanged
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DatabaseError
 
-from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, account_row, dec, subscribed
+from tests.flow.rewards_world import FOLLOWER, MASTER, PAYOUT, World, account_row, dec, rewards_world, subscribed
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await World.open(tmp_path)
-    await made.customers()
-    yield made
-    await made.close()
+    async with rewards_world(tmp_path, now=10_000_000) as made:
+        yield made
 
 
 async def test_a_profitable_copy_is_shared_charged_and_paid(world: World) -> None:

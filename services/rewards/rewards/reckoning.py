@@ -120,9 +120,9 @@ class Desk:
         return replace(mark, realised=EXACT.subtract(mark.realised, taken))
 
     def _other_fees(self, until_ms: int) -> list[Charged]:
-        """The other copy fees up to an instant that are taken from the profit; none when they do not count."""
+        """The other copy fees up to an instant that are taken from the profit, in the order of their times; none when they do not count."""
         others = self.material.fees[self.subscription.id] if self.settings.fee_base == "net_of_fees" else []
-        return [fee for fee in others if fee.at_ms <= until_ms]
+        return sorted((fee for fee in others if fee.at_ms <= until_ms), key=lambda fee: (fee.at_ms, fee.accrual))
 
     @property
     def master(self) -> Master:
