@@ -23,6 +23,8 @@ from tests.stores import blank_url, quick
 NOW = 1_700_000_000_000
 MASTER, ANNA, BEN, CARL = 1000, 2001, 2002, 2003
 """Logins: a master and three followers."""
+AMOUNT, RATE = 4, 5
+"""Volume modes of the OpenAPI's config."""
 
 D = Decimal
 
@@ -209,6 +211,15 @@ def subscription(number: int, follower: int = ANNA, **fields: Any) -> config.Sub
     return config.Subscription(**(values | fields))
 
 
+def follow(number: int, follower: int = ANNA, mode: int = AMOUNT, version: int = 1, **changed: Any) -> config.Subscription:
+    """1,000 invested, 110 an order at leverage 20: 2,200 USD, 2 units, unless told otherwise."""
+    values: dict[str, Any] = {
+        "invest_amount": D(1000), "real_invest_amount": D(1000), "single_place_amount": D(110), "leverage": D(20), "max_invest_rate": D(1),
+        "set_ms": NOW,
+    }  # fmt: skip
+    return subscription(number, follower, volume_mode=mode, version=version, follow=config.FollowConfig(**(values | changed)))
+
+
 @asynccontextmanager
 async def world(folder: Path, **settings: Any) -> Any:
     """A started world."""
@@ -218,6 +229,11 @@ async def world(folder: Path, **settings: Any) -> Any:
         yield made
     finally:
         await made.close()
+
+
+async def price(w: World, bid: str, ask: str = "") -> None:
+    await w.told(trades.SymbolsChanged.of([symbol("EURUSD", bid=D(bid), ask=D(ask or bid))]))
+    await w.tick(1000)
 
 
 async def reconciled(w: Any, login: int = ANNA) -> None:

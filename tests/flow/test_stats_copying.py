@@ -3,89 +3,26 @@
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from shared.bus.reader import Received
-from shared.contracts.config import RecordsHeld, Subscription, SubscriptionDeleted, SubscriptionSaved
-from shared.contracts.links import LinkRow, LinksChanged, LinkState
-from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
+from shared.contracts.config import RecordsHeld, SubscriptionDeleted, SubscriptionSaved
+from shared.contracts.links import LinkState
+from shared.contracts.rewards import AccrualState
 from shared.contracts.stats import PriceRow, Prices
-from shared.contracts.trades import (
-    AccountsChanged,
-    BalanceRow,
-    BalancesChanged,
-    OpenedRow,
-    PositionsClosed,
-    PositionsOpened,
-    SymbolRow,
-    SymbolsChanged,
-)
+from shared.contracts.trades import AccountsChanged, PositionsClosed, PositionsOpened
 from sqlalchemy import text
 from stats.recompute import recompute
 
-from tests.flow.stats_world import DAY, HOUR, World, account, closing, open_world
+from tests.flow.copying_world import MASTER, ORDER, accrual, copying_world, days, link, links, opened, subscription
+from tests.flow.stats_world import DAY, HOUR, World, account, closing
 
 pytestmark = pytest.mark.anyio
-
-MASTER = 1
-ORDER = 1001
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A master of customer 1 with 10 000; follower 11 with 1000 and 12 with 2000, half of it allocated, of other customers."""
-    async with open_world(tmp_path) as made:
-        await prepare(made)
+    async with copying_world(tmp_path) as made:
         yield made
-
-
-async def prepare(made: World) -> None:
-    """What each test begins with."""
-    await made.opened(MASTER, "10000", customer=1)
-    await made.opened(11, "1000", customer=2)
-    await made.opened(12, "2000", customer=3)
-    await made.master(MASTER, customer=1)
-    await made.config(
-        SubscriptionSaved(subscription=subscription(7, 11)),
-        SubscriptionSaved(subscription=subscription(8, 12, allocation_percent=Decimal(50))),
-    )
-    none = Decimal(0)
-    symbol = SymbolRow("EURUSD", 5, Decimal(100_000), "EUR", "USD", 100, 1, 1, 10_000, 0, none, none, none, Decimal("1.1"), Decimal("1.3"))
-    await made.trades(SymbolsChanged.of([symbol]))
-
-
-def subscription(number: int, follower: int, **fields: Any) -> Subscription:
-    return Subscription(id=number, master_login=MASTER, follower_login=follower, **fields)
-
-
-def opened(order: int, login: int, price: str, at_ms: int, client_id: str = "", side: Any = "buy", equity: str = "10000") -> OpenedRow:
-    state = Decimal(equity)
-    zero = Decimal(0)
-    return OpenedRow(
-        order, login, "EURUSD", side, 100, Decimal(price), zero, zero, client_id, "TR_REASON_CLIENT", zero, state, state, zero, at_ms
-    )
-
-
-def link(number: int, state: LinkState, phase: str, reason: str = "", order: int = 0, created_ms: int = 0) -> LinkRow:
-    zero = Decimal(0)
-    return LinkRow(number, number, 0, order, state, phase, reason, "EURUSD", "buy", 1, 1, 1, 1, zero, zero, zero, created_ms, created_ms)
-
-
-async def links(world: World, *rows: LinkRow, order: int = ORDER) -> None:
-    event = LinksChanged.of(rows, master_login=MASTER, master_order=order, master_symbol="EURUSD", time=world.now)
-    async with world.store.work() as work:
-        await world.flow.copying.on_links(Received("copy.link", 1, "executor", world.now, (event,)), work)
-
-
-async def accrual(world: World, number: int, fee: str, state: AccrualState, ref: int = 0, subscription_id: int = 7) -> None:
-    zero = Decimal(0)
-    now = world.now
-    period = (0, 0, zero, Decimal(fee), "USD", state, now, now)
-    row = AccrualRow(number, subscription_id, MASTER, 11, 3, *period, MASTER, zero, "USD", 0, 0, 0, 0, 0, "", "", "", ref)
-    async with world.store.work() as work:
-        event = AccrualsChanged.of([row], time=world.now)
-        await world.flow.copying.on_accruals(Received("reward.accrual", 1, "rewards", world.now, (event,)), work)
 
 
 async def test_followers_and_assets_under_copy(world: World) -> None:
@@ -253,100 +190,12 @@ async def test_a_skipped_position_copied_when_it_is_asked_for_has_no_latency(wor
     assert (details["copy_latency_median"], details["slippage_points"]) == (None, None)
 
 
-async def test_what_followers_made_before_and_after_rewards(world: World) -> None:
-    """Follower 11 makes 50 of its 1000: 5 %; follower 12 loses 10 of the 1000 that it allocated: -1 %; the average made 2 %.
-
-    A reward of 10 (1 % of 1000, half of it the average's) leaves 1.5 %. Next day 11 makes 105 of 1050: 10 %, the average 5 %:
-    1.02 * 1.05 = 1.071, after rewards 1.015 * 1.05 = 1.06575. The refund of 4, told twice, is 4 / 1050 / 2 of the second day:
-    1.015 * 1.0519048 = 1.0676833. The master made 3 % the first day: 6.76833 - 3 = 3.7683 points.
-    """
-    await world.turn()
-    at = world.now
-    await world.closed(MASTER, "300", order=ORDER)
-    row = closing(11, 900, 51, "50", closed_ms=at, position_client_id="c-7-1001-open-0")
-    other = closing(12, 901, 52, "-10", closed_ms=at, position_client_id="c-8-1001-open-0")
-    await world.trades(PositionsClosed.of([row, other]), AccountsChanged.of([account(11, "1050", customer=2)], time=at))
-    await world.trades(PositionsClosed.of([row]))  # told again
-    await accrual(world, 1, "10", AccrualState.PENDING)
-    await accrual(world, 1, "10", AccrualState.CHARGED)
-    await accrual(world, 1, "10", AccrualState.PAID)
-    await world.turn()
-    details = await world.details(MASTER, "7D")
-    assert (details["followers_roi_gross"], details["followers_roi"]) == (Decimal("2.0000"), Decimal("1.5000"))
-    assert details["tracking_difference"] == Decimal("-1.5000")
-    assert details["followers_in_profit"] == 50
-    world.now += DAY
-    await world.trades(AccountsChanged.of([account(11, "1050", customer=2), account(MASTER, "10300")], time=world.now))
-    row = closing(11, 902, 53, "105", closed_ms=world.now, position_client_id="c-7-1002-open-0")
-    await world.trades(PositionsClosed.of([row]))
-    for _ in range(2):
-        await accrual(world, 2, "4", AccrualState.CHARGED, ref=1)
-    await world.turn()
-    details = await world.details(MASTER, "7D")
-    assert (details["followers_roi_gross"], details["followers_roi"]) == (Decimal("7.1000"), Decimal("6.7683"))
-    assert details["tracking_difference"] == Decimal("3.7683")
-    assert details["tracking_error"] is None
-
-
-async def test_followers_who_have_left_share_in_what_their_copies_still_make(world: World) -> None:
-    """Ten followers of 1000 allocated each; nine leave and keep their copies. All ten close with +50, follower 11 a second copy with +20
-    and a reward of 10 beside it: 520 of 10,000, 5.2 %, after the reward 5.1 %; not 52 % of the one who is left."""
-    for number in range(20, 28):
-        await world.opened(number, "1000", customer=number)
-        await world.config(SubscriptionSaved(subscription=subscription(number, number)))
-    await world.config(*(SubscriptionDeleted(subscription=subscription(number, number)) for number in range(20, 28)))
-    await world.config(SubscriptionDeleted(subscription=subscription(8, 12, allocation_percent=Decimal(50))))
-    await world.turn()
-    assert (await world.details(MASTER))["followers"] == 1
-    for order, (number, follower) in enumerate([(7, 11), (8, 12), *((one, one) for one in range(20, 28))], 901):
-        row = closing(follower, order, order, "50", closed_ms=world.now, position_client_id=f"c-{number}-1001-open-0")
-        await world.trades(PositionsClosed.of([row]))
-    row = closing(11, 999, 999, "20", closed_ms=world.now, position_client_id="c-7-1002-open-0")
-    await world.trades(PositionsClosed.of([row]))
-    await accrual(world, 1, "10", AccrualState.CHARGED)
-    await world.turn()
-    details = await world.details(MASTER, "7D")
-    assert (details["followers_roi_gross"], details["followers_roi"]) == (Decimal("5.2000"), Decimal("5.1000"))
-
-
-async def test_money_paid_in_during_the_day_is_part_of_what_was_allocated(world: World) -> None:
-    """1000 and 1000 more paid in: 50 made of 2000 is 2.5 %, the average of two followers 1.25 %."""
-    await world.turn()
-    await world.paid(11, "1000", 1)
-    row = closing(11, 900, 51, "50", closed_ms=world.now, position_client_id="c-7-1001-open-0")
-    await world.trades(PositionsClosed.of([row]))
-    await world.turn()
-    assert (await world.details(MASTER, "7D"))["followers_roi"] == Decimal("1.2500")
-
-
-async def test_money_withdrawn_during_the_day_was_allocated_all_the_same(world: World) -> None:
-    """1000 when the day began, 999.99 taken out: 50 made is 5 % of the 1000, not 500,000 % of the cent; the average of two 2.5 %."""
-    await world.turn()
-    await world.paid(11, "-999.99", 1)
-    row = closing(11, 900, 51, "50", closed_ms=world.now, position_client_id="c-7-1001-open-0")
-    await world.trades(PositionsClosed.of([row]))
-    await world.turn()
-    assert (await world.details(MASTER, "7D"))["followers_roi"] == Decimal("2.5000")
-
-
 async def test_the_least_capital_that_can_copy_every_trade(world: World) -> None:
     """The master opened 25 units with 10 000: a copy of 1 unit in proportion takes 400; 100 units would take 100."""
     for order, volume in ((ORDER, 25), (ORDER + 1, 100)):
         await world.trades(PositionsOpened.of([opened(order, MASTER, "1.2", world.now)]))
         await world.closed(MASTER, "1", order=order, initial=volume, closed=volume)
     assert (await world.details(MASTER, "7D"))["minimum_capital"] == 400
-
-
-async def test_refunds_have_the_opposite_meaning(world: World) -> None:
-    """A reward that is taken back leaves the master's account as a flow; what a follower gets back is its result, as the charge was."""
-    await accrual(world, 5, "10", AccrualState.PENDING, ref=1)
-    for login, operation, equity in ((MASTER, "OP_BALANCE_OUT", "9990"), (11, "OP_BALANCE_IN", "1010")):
-        state = Decimal(equity)
-        told = ("TR_REASON_COPY_REWARD", "r-5-out", '{"copy_reward_accrual_id": 5}')
-        row = BalanceRow(login, login, operation, Decimal(10), "USD", *told, state, state, Decimal(0))
-        await world.trades(BalancesChanged.of([row], time=world.now))
-        await world.master(login)
-    assert ((await world.stats(MASTER)).roi, (await world.stats(11)).roi) == (Decimal(0), Decimal(1))
 
 
 async def test_a_fan_out_is_told_once_by_the_timer(world: World) -> None:
@@ -361,17 +210,10 @@ async def test_a_fan_out_is_told_once_by_the_timer(world: World) -> None:
 
 @pytest.mark.postgres
 async def test_the_same_on_postgres(postgres: Callable[[str], str], tmp_path: Path) -> None:
-    for case in (
-        test_what_followers_made_before_and_after_rewards,
-        test_followers_and_assets_under_copy,
-        test_followers_who_have_left_share_in_what_their_copies_still_make,
-        test_assets_beyond_what_a_column_holds_stop_nothing,
-    ):
-        async with open_world(tmp_path, postgres("stats")) as world:
-            await prepare(world)
+    for case in (test_followers_and_assets_under_copy, test_assets_beyond_what_a_column_holds_stop_nothing):
+        async with copying_world(tmp_path, postgres("stats")) as world:
             await case(world)
-    async with open_world(tmp_path, postgres("stats")) as world:
-        await prepare(world)
+    async with copying_world(tmp_path, postgres("stats")) as world:
         await test_latency_and_slippage_of_fills(world)
         await test_the_least_capital_that_can_copy_every_trade(world)
         await test_copy_success_counts_each_copy_once(world)
@@ -379,8 +221,7 @@ async def test_the_same_on_postgres(postgres: Callable[[str], str], tmp_path: Pa
 
 async def test_recompute_of_copying_changes_nothing(new_store_url: Callable[[str], str], tmp_path: Path) -> None:
     """Copies made, missed and not due, fills, closings, a charge and its refund, own copies, over days: the same rows."""
-    async with open_world(tmp_path, new_store_url("stats")) as world:
-        await prepare(world)
+    async with copying_world(tmp_path, new_store_url("stats")) as world:
         await world.opened(13, "5000", customer=1)
         await world.config(SubscriptionSaved(subscription=subscription(9, 13)))  # the master's own: never counts
         await world.turn()
@@ -414,10 +255,3 @@ async def test_recompute_of_copying_changes_nothing(new_store_url: Callable[[str
         world.now += 1
         assert await world.turn() == 1
         assert [(await world.stats(MASTER, period))._replace(updated_ms=0) for period in ("7D", "30D", "90D", "365D")] == before
-
-
-async def days(world: World) -> list[tuple[object, ...]]:
-    """The master's days of being copied, and who took part in them."""
-    async with world.store.read() as session:
-        tables = ("copy_day ORDER BY login, day", "participant ORDER BY login, day, subscription")
-        return [tuple(row) for table in tables for row in await session.execute(text(f"SELECT * FROM {table}"))]
