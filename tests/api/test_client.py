@@ -297,6 +297,7 @@ async def test_an_id_is_never_given_out_again(world: World) -> None:
 
 
 async def test_deleting_a_master_ends_its_subscriptions(world: World) -> None:
+    """Its own end is told first: however the entries are cut, rewards never reads that a follower has left where the provider has."""
     await world.pair()
     await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
     await world.good(ALICE, "DELETE", "/copytrade/master/1")

@@ -9,7 +9,6 @@ from rewards.verify import verify
 from shared.contracts.rewards import AccrualState
 from sqlalchemy import update
 
-from tests.api.world import ALICE, BOB, open_world
 from tests.flow.rewards_world import World, at, dec, fees, gone, paid, provider, rewards_world, rows, until
 
 pytestmark = pytest.mark.anyio
@@ -116,17 +115,6 @@ async def test_a_deletion_that_is_read_in_two_turns_is_the_provider_s(world: Wor
     await until(world, "2024-01-26")
     assert fees(world) == [dec("30.00"), dec("-10.00")]
     assert await world.balances() == paid("20")
-
-
-async def test_the_api_tells_the_master_s_end_before_its_subscriptions(tmp_path: Path) -> None:
-    """However the entries are cut, rewards never reads that a follower has left where the provider has."""
-    async with open_world(tmp_path) as api:
-        master, follower = await api.pair()
-        copies = {"master_login": master["login"], "follower_login": follower["login"]}
-        await api.good(BOB, "POST", "/copytrade/subscription", copies)
-        await api.good(ALICE, "DELETE", f"/copytrade/master/{master['id']}")
-        ends = [event["type"] for event in await api.config_events() if event["type"].endswith(".deleted")]
-    assert ends == ["master.deleted", "subscription.deleted", "policy.deleted"]
 
 
 @pytest.mark.parametrize("who", ["the follower", "the provider", "the provider, by disabling it"])
