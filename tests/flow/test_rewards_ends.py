@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shared.contracts.config import (
@@ -179,6 +180,25 @@ async def test_a_provider_who_goes_on_within_the_month_charges_the_rest_of_it(wo
     await provider(world, 3, 1, "2024-01-26")
     await until(world, "2024-02-01 00:00:05")
     assert fees(world) == [dec("31.00"), dec("-10.33"), dec("6.00"), dec("31.00")]
+
+
+@pytest.mark.parametrize("how", ["the provider", "the policy"])
+async def test_what_begins_again_months_later_is_no_first_period(world: World, how: str) -> None:
+    """Stopped on the 25th of January, and again there on the last of March: 31 in January, of which 7 of 21 days come back; 1 in March."""
+    figures: dict[str, Any] = {"reward_type": 0, "billing_period": "monthly", "fee_amount": dec("31")}
+    await world.policy(**figures)
+    await world.subscribe(7, created_ms=at("2024-01-11"))
+    await until(world, "2024-01-24")
+    if how == "the provider":
+        await provider(world, 2, 0, "2024-01-25")
+        await until(world, "2024-03-30")
+        await provider(world, 3, 1, "2024-03-31")
+    else:
+        await world.policy(**figures, version=2, enabled=0, valid_from_ms=at("2024-01-25"))
+        await until(world, "2024-03-30")
+        await world.policy(**figures, id=2, valid_from_ms=at("2024-03-31"))
+    await until(world, "2024-04-01 00:00:05")
+    assert fees(world) == [dec("31.00"), dec("-10.33"), dec("1.00"), dec("31.00")]
 
 
 async def test_a_refund_lapses_with_the_fee_that_is_given_up(world: World) -> None:

@@ -20,7 +20,7 @@ from rewards.schedule import Step, ends_all
 from rewards.settings import RewardsSettings
 from rewards.settle import UNTAKEN
 from rewards.store import Trade
-from rewards.terms import FOREVER, Master, Subscription, terms_at
+from rewards.terms import FOREVER, Master, Subscription, billed_before, terms_at
 
 ZERO = Decimal(0)
 
@@ -53,7 +53,8 @@ class Desk:
         payer = self.known.payer(self.subscription)
         once = step.end >= FOREVER
         part = Period(step.start, step.start if once else step.end)
-        pro_rata = self.settings.first_period == "pro_rata" or (step.whole is not None and self._given_back(step.whole, step.start))
+        first = not billed_before(self.subscription, self.master, step.reward_type, step.start)
+        pro_rata = self.settings.first_period == "pro_rata" or not first
         pro_rata = pro_rata and not once and step.whole is not None and step.whole.start < step.start
         fee = fees.subscription_fee(policy, part, step.whole if pro_rata else None, self._rate(policy, payer))
         accrual = self._accrue(policy, payer, part, fee, str(step.start))
@@ -62,10 +63,6 @@ class Desk:
             accrual.id = decide.accrual_id(accrual.key)
         self._charged(accrual, step.start)
         return accrual
-
-    def _given_back(self, whole: Period, start_ms: int) -> bool:
-        """Whether a part of this very period was paid, and given back, before: then it is not the first that would be charged whole."""
-        return any(fee.amount < 0 and whole.start <= fee.at_ms <= start_ms for fee in self.material.fees[self.subscription.id])
 
     def stopped(self, accruals: Iterable[Accrual]) -> None:
         """A prepaid fee was given back, or lapsed: what is reckoned next in the same turn is reckoned with that."""

@@ -137,6 +137,12 @@ def terms_at(subscription: Subscription, master: Master, reward_type: RewardType
     return master.policy(reward_type, at_ms)
 
 
+def billed_before(subscription: Subscription, master: Master, reward_type: RewardType, at_ms: int) -> bool:
+    """Whether a subscription was billed by a type at an earlier instant: what begins now goes on, after a stop or in the next period."""
+    instants = (subscription.created_ms, *master.instants())
+    return any(terms_at(subscription, master, reward_type, at) is not None for at in instants if at < at_ms)
+
+
 def next_change(subscription: Subscription, master: Master, reward_type: RewardType, after_ms: int) -> int | None:
     """The first later instant at which other terms hold: another figure, basis or currency, or none (a stop)."""
     now = _figures(terms_at(subscription, master, reward_type, after_ms))
