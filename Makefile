@@ -36,7 +36,7 @@ postgres: setup  ## the services' own tests with every store on a real Postgres,
 bench: setup  ## every figure as a ratio of one run; writes docs/benchmarks.md
 	@$(RUN) python -m tests.bench
 
-docs: setup  ## writes the documents that are made from the code: openapi.json, asyncapi.json, topics.md, manager-api.md
+docs: setup  ## writes the documents that are made from the code: openapi.json, asyncapi.json, topics.md, manager-api.md, settings.md
 	@$(RUN) python tools/docs.py
 
 screenshots: setup  ## the console's pages as docs/screenshots/*.png; needs a Chromium
