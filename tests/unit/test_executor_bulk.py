@@ -24,7 +24,7 @@ from shared.contracts.orders import OpenCopies, OpenRow
 from shared.contracts.rewards import StandingsChanged
 
 WANTED = int(os.environ.get("LOCKSTEP_CASES", "0"))
-"""So many cases, however long they take; unset: as many as fit in 20 seconds, a million at most."""
+"""So many cases, however long they take; unset: as many as fit in 10 seconds, 50,000 at least, a million at most."""
 CASES = WANTED or 1_000_000
 PER_SIGNAL = 500
 
