@@ -46,7 +46,12 @@ app.command("sim")(sim_command)
 def up(
     home: HomeOption = DEFAULT_HOME,
     demo: Annotated[bool, typer.Option(help="Masters and followers that trade by themselves on replayed prices.")] = True,
-    port_base: Annotated[int, typer.Option(min=1024, max=HIGHEST_BASE, help="The first of the stack's ten ports.")] = DEFAULT_BASE,
+    port_base: Annotated[
+        int,
+        typer.Option(
+            min=1024, max=HIGHEST_BASE, help="The first of the stack's ten ports; further shards have theirs from 12 and 32 above it."
+        ),
+    ] = DEFAULT_BASE,
     clock_offset: Annotated[float, typer.Option(help="Seconds that the services' clock is ahead of the machine's.")] = 0,
     speed: Annotated[float, typer.Option(min=1, help="How much faster than it was the demo's recording is replayed.")] = DEFAULT_SPEED,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
@@ -80,7 +85,7 @@ def reshard_command(
 
     New stores are written and take the place of the old ones when they are whole; in a home, the old ones are kept as *.before-reshard.
     All shards have to have read equally far: stop the gateway and the api first, then the shards when their lag is 0. Stores elsewhere are
-    named by URL; `--to` may name more than there are shards today, or fewer.
+    named by URL; `--to` may name more than there are shards today, or, of the executor, fewer.
 
     Example: lockstep reshard executor --shards 2 --home /tmp/try
     """
