@@ -106,6 +106,7 @@ def letters_discard(
     names: Annotated[list[str], typer.Argument(metavar="SERVICE:ID...")],
     home: HomeOption = DEFAULT_HOME,
     database_url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Throw dead letters away, unhandled: what they hold is gone. They are shown once more as they go.
 
@@ -113,6 +114,14 @@ def letters_discard(
     """
     from lockstep.stores import discard, stores_of_letter
 
-    for name in names:
-        letter = asyncio.run(discard(stores_of_letter(home_of(home), name, database_url), name))
-        print(f"{name} was thrown away: {letter.letter.stream} {letter.letter.number}, {letter.letter.reason}\n{letter.letter.payload}")
+    gone = []
+    try:
+        for name in names:
+            letter = asyncio.run(discard(stores_of_letter(home_of(home), name, database_url), name))
+            gone.append(letter.raw())
+            if not as_json:
+                one = letter.letter
+                print(f"{name} was thrown away: {one.stream} {one.number}, {one.reason}\n{one.payload}")
+    finally:  # should a later name be none, those before it are gone all the same
+        if as_json:
+            print(json.dumps(gone, indent=2))

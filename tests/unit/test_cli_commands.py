@@ -361,3 +361,5 @@ def test_a_letter_is_thrown_away(home: Home) -> None:
     assert (code, output.splitlines()[0]) == (0, "executor:1 was thrown away: trade.push 1, ValueError: one")
     assert [letter["name"] for letter in json.loads(run(home, "dead-letters", "list", "--json")[1])] == ["executor:2"]
     assert run(home, "dead-letters", "discard", "executor:1")[0] == 1
+    code, output = run(home, "dead-letters", "discard", "executor:2", "--json")
+    assert (code, [(one["name"], one["reason"]) for one in json.loads(output)]) == (0, [("executor:2", "ValueError: two")])
