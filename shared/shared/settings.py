@@ -1,7 +1,7 @@
 """Settings that every service has: environment variables `LOCKSTEP_*`, nothing else."""
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,7 @@ class Settings(BaseSettings):
 
     uses_redis: ClassVar[bool] = True
 
-    env: str = "development"
+    env: Literal["development", "production"] = "development"
     home: Path = Path(".lockstep")
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite under `home`."""

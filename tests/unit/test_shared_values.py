@@ -163,6 +163,14 @@ def test_unsafe_settings_are_refused_in_production(monkeypatch: pytest.MonkeyPat
     Settings()  # and without it, in production, too
 
 
+@pytest.mark.parametrize("word", ["prod", "Production", "production "])
+def test_a_word_that_is_nearly_production_does_not_start(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """It would be taken for a demo's, and nothing be refused."""
+    monkeypatch.setenv("LOCKSTEP_ENV", word)
+    with pytest.raises(ValidationError, match="production"):
+        Settings()
+
+
 def test_a_services_store_is_its_own_file_unless_a_url_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKSTEP_HOME", "/somewhere")
     assert Settings().database("rewards") == "sqlite:////somewhere/rewards.db"
