@@ -294,6 +294,30 @@ async def test_a_thousand_requests_in_flight_on_one_connection(world: World) -> 
     assert all(answer["status"] == 200 and len(answer["data"]["rows"]) == 1 - int(ext_id[1:]) % 2 for ext_id, answer in answers.items())
 
 
+async def test_no_more_requests_of_a_connection_are_begun_than_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    most = 0
+
+    async def slow(*_: Any) -> dict[str, Any]:
+        nonlocal most
+        begun.append(1)
+        most = max(most, len(begun))
+        await asyncio.sleep(0.05)
+        begun.pop()
+        return {}
+
+    monkeypatch.setattr("api.manager.tcp.dispatch", slow)
+    async with (
+        open_world(tmp_path, tcp_in_flight_max=2) as world,
+        line_server(world) as (server, _),
+        connected(world, server.port) as client,
+    ):
+        for number in range(7):
+            client.send("MngGetCopyMastersByFilter", f"r{number}", {})
+        assert {(await client.receive())["extID"] for _ in range(7)} == {f"r{number}" for number in range(7)}
+    assert most == 2
+
+
 async def test_pushes_come_after_the_commit_and_only_to_subscribers(world: World) -> None:
     async with line_server(world) as (server, pushes), connected(world, server.port) as client, connected(world, server.port) as other:
         assert (await client.ask("Subscribe", {"chanels": ["link:event"]}))["data"] == {"chanels": ["link:event"]}
