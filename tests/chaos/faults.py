@@ -51,21 +51,27 @@ class PowerLoss:
         return 1
 
 
-def lose_streams(stack: ChaosStack, chance: random.Random) -> int:
+class StreamLoss:
     """R7: everything in Redis is gone, or a stream is, or an empty Redis stands in its place."""
-    what = chance.choice(("flush", "delete", "empty"))
-    if what == "empty":
-        back = stack.redis_away()
-        wait_until(lambda: not stack.pid("redis"), 5)
-        shutil.rmtree(stack.home / "redis" / "appendonlydir", ignore_errors=True)
-        back()
-        return 1
-    try:
-        with stack.redis() as client:
-            client.flushall() if what == "flush" else client.delete(chance.choice(TOPICS))
-    except redis.RedisError:
-        return 0  # it is on its way up still
-    return 0
+
+    def __init__(self) -> None:
+        self.times = dict.fromkeys(("flush", "delete", "empty"), 0)
+
+    def __call__(self, stack: ChaosStack, chance: random.Random) -> int:
+        what = chance.choice(tuple(self.times))
+        if what == "empty":
+            back = stack.redis_away()
+            wait_until(lambda: not stack.pid("redis"), 5)
+            shutil.rmtree(stack.home / "redis" / "appendonlydir", ignore_errors=True)
+            back()
+        else:
+            try:
+                with stack.redis() as client:
+                    client.flushall() if what == "flush" else client.delete(chance.choice(TOPICS))
+            except redis.RedisError:
+                return 0  # it is on its way up still
+        self.times[what] += 1
+        return int(what == "empty")
 
 
 def kill_in_mid_commit(stack: ChaosStack, chance: random.Random) -> int:

@@ -83,7 +83,10 @@ def test_redis_loses_power(tmp_path: Path) -> None:
 @pytest.mark.timeout(900 * SCALE)
 def test_streams_lost(tmp_path: Path) -> None:
     """`FLUSHALL`, a stream deleted, or an empty Redis in its place, every 1 to 2 s."""
-    burn("R7", tmp_path, LARGE, faults.lose_streams)
+    loss = faults.StreamLoss()
+    burn("R7", tmp_path, LARGE, loss)
+    assert min(loss.times.values()) >= 3
+    LINES[-1] += "".join(f" {what}={times}" for what, times in loss.times.items())
 
 
 @pytest.mark.chaos
