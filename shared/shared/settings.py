@@ -1,11 +1,11 @@
 """Settings that every service has: environment variables `LOCKSTEP_*`, nothing else."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.shards import Shard, numbered
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """Port of the service's HTTP door (health and metrics on each service); 0: a free one."""
     trusted_proxies: str = ""
     """Proxies, as addresses or networks with commas between them, whose `X-Forwarded-For` is believed; empty: a client is who connects."""
-    log_level: str = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_json: bool = False
     clock_offset: float = 0
     """Seconds that the service's clock is ahead of the machine's."""

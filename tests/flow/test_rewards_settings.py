@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rewards import store
+from rewards import store, wiring
 from rewards.settings import RewardsSettings
 from rewards.verify import main, verify
 from shared.store import migrate
@@ -210,3 +211,21 @@ def test_verify_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main([url]) == 0
     assert capsys.readouterr().out == "rewards: everything agrees\n"
     migrate.downgrade("rewards", url)
+
+
+async def test_how_often_it_is_looked_at_what_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await opened(tmp_path)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise EOFError
+
+    bus: Any = SimpleNamespace(lag=dict, stuck=list)
+    parts = await wiring.build(RewardsSettings(timer_s=0.25), world.store, bus)
+    monkeypatch.setattr(wiring.asyncio, "sleep", sleep)
+    with pytest.raises(EOFError):
+        await parts.tasks[0]()
+    assert slept == [0.25] * 3
+    await world.close()
