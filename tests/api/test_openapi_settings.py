@@ -274,3 +274,18 @@ async def stops_world(anyio_backend: str, tmp_path_factory: pytest.TempPathFacto
         client = await following(opened)
         await trade(opened)
         yield client
+
+
+async def test_a_number_is_kept_in_its_shortest_form_however_it_is_written(world: World) -> None:
+    """Told with all its places, `0e-300000` is 300 KB, in the store and in the stream; `0e-999999999` would end the process."""
+    client = await following(world)
+    await trade(world)
+    stops = {"leaderUserId": MASTER_LOGIN, "symbolId": "BTC-SWAP-USDT", "isLong": 1, "stopProfitRate": "0e-300000"}
+    assert (await client.put("/positions/stop-profit-loss", stops)).json()["code"] == 200
+    assert (await world.config_events())[-1]["stops"]["stop_profit_rate"] == "0"
+    await world.told(flow.on_links, links(link(1, LinkState.CLOSED, "closed", symbol="BTC-SWAP-USDT")))
+    sent = FIXED | {"followSymbolIds": "all", "stopLossRate": "0e-300000", "investAmount": "100.00000000000000000000"}
+    assert (await client.put("/config", sent)).json()["code"] == 200
+    follow = (await world.config_events())[-1]["subscription"]["follow"]
+    assert (follow["stop_loss_rate"], follow["invest_amount"]) == ("0", "100")
+    assert len((await world.rows("subscription"))[0]["follow"]) < 500

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from shared.contracts.event import plain
+
 from api.intake import INT64_MAX
 from api.openapi.door import SignedRefusal
 
@@ -40,7 +42,7 @@ def whole(fields: Mapping[str, Any], name: str, low: int = 0, high: int = INT64_
 
 
 def amount(fields: Mapping[str, Any], name: str, high: Decimal = AMOUNT_MAX) -> Decimal:
-    """A mandatory decimal, not negative, of 8 places at most."""
+    """A mandatory decimal, not negative, of 8 places at most; in its shortest form, however long it is written."""
     value = needed(fields, name)
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal) or len(str(value)) > 64:
         raise SignedRefusal(-1102, name)
@@ -55,7 +57,7 @@ def amount(fields: Mapping[str, Any], name: str, high: Decimal = AMOUNT_MAX) -> 
     exponent = number.normalize().as_tuple().exponent
     if isinstance(exponent, int) and exponent < -PLACES_MAX:
         raise SignedRefusal(-1130, name)
-    return abs(number)
+    return abs(plain(number))  # a 0e-999999999 would be told with all of its zeros
 
 
 def flag(fields: Mapping[str, Any], name: str) -> bool:
