@@ -16,6 +16,7 @@ from tests.api.world import (
     DEMO_LOGIN,
     FOLLOWER_LOGIN,
     MASTER,
+    MASTER_LOGIN,
     NOW_MS,
     PERFORMANCE,
     SUBSCRIPTION,
@@ -142,6 +143,20 @@ async def test_what_is_no_json_is_refused(world: World, raw: str) -> None:
     headers = world.customer(ALICE) | {"content-type": "application/json"}
     response = await world.http.post("/copytrade/follower", content=raw.encode("latin-1"), headers=headers)
     assert (response.status_code, response.json()["error"]) == (400, "INVALID_DATA")
+
+
+async def test_an_amount_has_eight_places_at_most_however_many_digits_are_written(world: World) -> None:
+    """The digit that is too many stands beyond the 28 that a Decimal is rounded to: it was not seen, and the store refused it (500)."""
+    await world.pair()
+    headers = world.customer(BOB) | {"content-type": "application/json"}
+    logins, most = f'"master_login": {MASTER_LOGIN}, "follower_login": {BOB_LOGIN}', "1.000000000000000000000000000000001"
+    for path, body in (
+        ("/copytrade/subscription", f'{{{logins}, "risk_multiplier": {most}}}'),
+        ("/copytrade/positions/search", f'{{"where": [["price", ">", {most}]]}}'),
+    ):
+        answer = await world.http.post(path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_DATA"), answer.text
+        assert (await world.http.post(path, content=body.replace(most, most[:-1] + "0"), headers=headers)).status_code == 200
 
 
 async def test_ids_may_be_strings_of_digits(world: World) -> None:

@@ -88,6 +88,7 @@ async def test_a_subscription_without_a_config_shows_what_it_does(world: World) 
         *(({name: "x"}, -1102, name) for name in EXAMPLE if name != "followSymbolIds"),
         *(({name: "-0.1"}, -1130, name) for name in EXAMPLE if "Amount" in name and name != "followAmountMode"),
         *(({name: "0.123456789"}, -1130, name) for name in ("investAmount", "leverage", "maxInvestRate", "stopLossRate")),
+        ({"investAmount": "100.000000000000000000000000000000001"}, -1130, "investAmount"),
         ({"investAmount": True}, -1102, "investAmount"),
         ({"investAmount": "NaN"}, -1102, "investAmount"),
         ({"investAmount": "1e30"}, -1130, "investAmount"),

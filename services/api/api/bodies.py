@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from api.intake import INT64_MAX
+from api.intake import INT64_MAX, fits
 
 
 def _id(value: Any) -> Any:
@@ -19,8 +19,7 @@ def _amount(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")
     number = Decimal(value)
-    exponent = number.normalize().as_tuple().exponent
-    if not number.is_finite() or (isinstance(exponent, int) and exponent < -8):
+    if not number.is_finite() or not fits(number):
         raise ValueError("must be a finite number of at most 8 decimal places")
     return number
 

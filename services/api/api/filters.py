@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.errors import Refused
-from api.intake import INT64_MAX, check_text, parse_json
+from api.intake import INT64_MAX, check_text, fits, parse_json
 from api.tables import Base, Kind, kind_of
 from api.views import RENAMED, Source
 
@@ -207,8 +207,7 @@ def _operand(value: Any, name: str, kind: Kind) -> Any:
         raise _invalid(f"{name} compares with a {'whole ' if kind == 'int' else ''}number")
     if kind == "number":
         amount = Decimal(value)
-        exponent = amount.normalize().as_tuple().exponent
-        if abs(amount) >= Decimal(2**63).scaleb(-SCALE) or (isinstance(exponent, int) and exponent < -SCALE):
+        if abs(amount) >= Decimal(2**63).scaleb(-SCALE) or not fits(amount):
             raise _invalid(f"{name} compares with a number of at most {SCALE} decimal places")
         return amount
     return value

@@ -1,7 +1,7 @@
 """What comes in from outside: one JSON parser with limits, for every door. Numbers stay exact: a fraction becomes a Decimal."""
 
 import json
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NoReturn
 
 from api.errors import Refused
@@ -9,6 +9,10 @@ from api.errors import Refused
 INT64_MAX = 2**63 - 1
 EXPONENT_MAX = 40
 DEPTH_MAX = 16
+SMALLEST = Decimal("0.00000001")
+"""What amounts are kept in: 8 decimal places."""
+AS_WRITTEN = Context(prec=160)
+"""Wider than any number that is taken in is long, so that nothing of it is rounded away before it is looked at."""
 
 
 def parse_json(raw: bytes | str, depth_max: int = DEPTH_MAX) -> Any:
@@ -28,6 +32,11 @@ def _fraction(text: str) -> Decimal:
     if value is None or not value.is_finite() or abs(value.adjusted()) > EXPONENT_MAX:
         raise ValueError("a number is out of range")
     return value
+
+
+def fits(number: Decimal) -> bool:
+    """Whether a finite number has no more decimal places than an amount is kept with, however it is written."""
+    return number == number.quantize(SMALLEST, context=AS_WRITTEN)
 
 
 def _whole(text: str) -> int:

@@ -6,10 +6,9 @@ from typing import Any
 
 from shared.contracts.event import plain
 
-from api.intake import INT64_MAX
+from api.intake import INT64_MAX, fits
 from api.openapi.door import SignedRefusal
 
-PLACES_MAX = 8
 AMOUNT_MAX = Decimal(10) ** 9
 PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX = 10, 100
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -52,10 +51,9 @@ def amount(fields: Mapping[str, Any], name: str, high: Decimal = AMOUNT_MAX) -> 
         raise SignedRefusal(-1102, name) from None
     if not number.is_finite():
         raise SignedRefusal(-1102, name)
-    if not 0 <= number <= high:  # before it is normalized: 1e1000000 cannot be
+    if not 0 <= number <= high:  # before it is looked at: 1e1000000 cannot be
         raise SignedRefusal(-1130, name)
-    exponent = number.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -PLACES_MAX:
+    if not fits(number):
         raise SignedRefusal(-1130, name)
     return abs(plain(number))  # a 0e-999999999 would be told with all of its zeros
 
