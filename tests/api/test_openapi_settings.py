@@ -290,3 +290,14 @@ async def test_a_number_is_kept_in_its_shortest_form_however_it_is_written(world
     follow = (await world.config_events())[-1]["subscription"]["follow"]
     assert (follow["stop_loss_rate"], follow["invest_amount"]) == ("0", "100")
     assert len((await world.rows("subscription"))[0]["follow"]) < 500
+
+
+async def test_a_config_is_later_than_the_one_before_although_the_clock_went_back(world: World) -> None:
+    """A stop of the whole copy that has acted is lifted by a later config alone."""
+    client = await ready(world)
+    times = []
+    for back in (0, 3_600_000):
+        world.now -= back
+        assert (await client.put("/config", EXAMPLE)).json()["code"] == 200
+        times.append((await world.config_events())[-1]["subscription"]["follow"]["set_ms"])
+    assert times[0] < times[1]

@@ -147,3 +147,15 @@ async def test_history_of_a_subscriptions_settings(world: World) -> None:
     history = await world.good(BOB, "GET", "/copytrade/subscription/1/history")
     seen = [(row["version"], row["valid_from"], row["actor"], row["settings"]["max_positions"]) for row in history["rows"]]
     assert seen == [(1, 1778160000, "SESSION_CUSTOMER:8", 1), (2, 1778160005, "SESSION_CUSTOMER:8", 2)]
+
+
+async def test_a_stop_is_taken_back_although_the_clock_went_back(world: World) -> None:
+    """Who holds the stop lifts it for a later `resumed_ms` alone: one of a clock that had been an hour ahead would lock it for that hour."""
+    await world.pair()
+    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
+    times = []
+    for back in (0, 3_600_000):
+        world.now -= back
+        await world.good(BOB, "PUT", "/copytrade/subscription/1", {"resume": 1})
+        times.append((await world.config_events())[-1]["subscription"]["resumed_ms"])
+    assert times[0] < times[1]

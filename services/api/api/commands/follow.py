@@ -30,7 +30,10 @@ async def configure(change: Change, subscription: Subscription, wanted: Wanted) 
     subscription.volume_mode = int(wanted.mode)
     subscription.symbols_mode = int(SymbolsMode.INCLUDE if wanted.symbols else SymbolsMode.ALL)
     subscription.symbols = ",".join(wanted.symbols)
-    subscription.follow = wanted.config.model_copy(update={"set_ms": change.work.now}).model_dump_json()
+    known = store.follow_of(subscription)
+    # After the last time, whatever this instance's clock says: a stop that has acted is lifted by a later config alone.
+    set_ms = max(change.work.now, known.set_ms + 1 if known else 0)
+    subscription.follow = wanted.config.model_copy(update={"set_ms": set_ms}).model_dump_json()
     await subscriptions.changed(change, subscription, before)
     return subscription_view(subscription)
 

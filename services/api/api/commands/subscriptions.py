@@ -61,7 +61,8 @@ async def update(change: Change, subscription_id: int, body: SubscriptionUpdate)
     for name, value in settings.items():
         setattr(subscription, name, value)
     if body.resume:
-        subscription.resumed_ms = change.work.now
+        # After the last time, whatever this instance's clock says: who reads it lifts a stop for a later one alone.
+        subscription.resumed_ms = max(change.work.now, subscription.resumed_ms + 1)
     await _still_fits(change, subscription, was_live)
     await changed(change, subscription, before, copy_existing=bool(settings.get("copy_existing_positions")))
     return subscription_view(subscription)
