@@ -301,3 +301,17 @@ async def test_a_config_is_later_than_the_one_before_although_the_clock_went_bac
         assert (await client.put("/config", EXAMPLE)).json()["code"] == 200
         times.append((await world.config_events())[-1]["subscription"]["follow"]["set_ms"])
     assert times[0] < times[1]
+
+
+async def test_stops_stay_although_the_venues_clock_is_ahead(world: World) -> None:
+    """The venue says that the position was opened an hour from now: the stops are for it all the same, and setting one leaves the other."""
+    client = await following(world)
+    await trade(world)
+    world.now -= 3_600_000
+    held = {"leaderUserId": MASTER_LOGIN, "symbolId": "BTC-SWAP-USDT", "isLong": 1}
+    for name in ("stopProfitRate", "stopLossRate"):
+        assert (await client.put("/positions/stop-profit-loss", held | {name: "0.3"})).json()["code"] == 200
+    told = (await world.config_events())[-1]["stops"]
+    assert (Decimal(told["stop_profit_rate"]), Decimal(told["stop_loss_rate"])) == (Decimal("0.3"), Decimal("0.3"))
+    shown = (await client.data("GET", "/orders/current"))[0]
+    assert (shown["stopProfitRate"], shown["stopLossRate"]) == ("0.3", "0.3")

@@ -150,7 +150,7 @@ async def test_history_of_a_subscriptions_settings(world: World) -> None:
 
 
 async def test_a_stop_is_taken_back_although_the_clock_went_back(world: World) -> None:
-    """Who holds the stop lifts it for a later `resumed_ms` alone: one of a clock that had been an hour ahead would lock it for that hour."""
+    """Who holds the stop lifts it for a later `resumed_ms` alone: one of a clock that was an hour ahead would lock it for that hour."""
     await world.pair()
     await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
     times = []

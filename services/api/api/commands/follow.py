@@ -1,5 +1,6 @@
 """What a follower sets by the signed OpenAPI: the follow config of a subscription, and the stops of what it holds."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -46,9 +47,9 @@ class Rates(NamedTuple):
     delay: int | None
 
 
-async def set_stops(change: Change, subscription: Subscription, symbol: str, is_long: int, rates: Rates, opened_ms: int) -> Json:
-    """Sets the stops of what the follower holds in a symbol and direction. `opened_ms`: when the oldest of it was opened; what was set
-    before then was for something else."""
+async def set_stops(change: Change, subscription: Subscription, symbol: str, is_long: int, rates: Rates, opened_ms: Sequence[int]) -> Json:
+    """Sets the stops of what the follower holds in a symbol and direction. `opened_ms`: when each of it was opened; what was set before the
+    oldest was for something else."""
     own = col(PositionStop.follower_login) == subscription.follower_login, col(PositionStop.master_login) == subscription.master_login
     one = col(PositionStop.symbol) == symbol, col(PositionStop.is_long) == is_long
     row = (await change.session.execute(select(PositionStop).where(*own, *one))).scalar_one_or_none()
@@ -65,13 +66,14 @@ async def set_stops(change: Change, subscription: Subscription, symbol: str, is_
             version=0,
         )
         change.session.add(row)
-    elif row.updated_ms < opened_ms:
+    elif row.updated_ms < min(opened_ms):
         row.stop_profit_rate, row.stop_loss_rate, row.stop_loss_delay = Decimal(0), Decimal(0), 0
     row.stop_profit_rate = row.stop_profit_rate if rates.profit is None else rates.profit
     row.stop_loss_rate = row.stop_loss_rate if rates.loss is None else rates.loss
     row.stop_loss_delay = row.stop_loss_delay if rates.delay is None else rates.delay
     row.version += 1
-    row.updated_ms = max(now, row.updated_ms)
+    # They are for what is held already, also where the venue's clock, which tells when that was opened, is ahead of this one.
+    row.updated_ms = max(now, row.updated_ms, *opened_ms)
     await change.session.flush()
     change.tell(StopsSaved(stops=store.stops_state(row)))
     change.record("update" if before else "create", row, before, as_object(row, STOPS), row.id)

@@ -87,7 +87,7 @@ async def put_stops(request: Request) -> Json:
         fitting = [position for position in mine if position.symbol == symbol and (position.side == "buy") == bool(is_long)]
         if not fitting:
             raise SignedRefusal(-1130, "symbolId")
-        opened_ms = min(position.opened_ms for position in fitting)
+        opened_ms = [position.opened_ms for position in fitting]
         return await follow.set_stops(change, one, symbol, is_long, Rates(profit, loss, delay), opened_ms)
 
     await _write(request, protect)
