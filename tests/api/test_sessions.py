@@ -6,6 +6,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from api import auth
 from sqlalchemy import text
 
 from tests.api.routes import MNG, answer_to, bobs
@@ -58,3 +59,22 @@ async def test_second_factor(world: World) -> None:
     assert (answer.status_code, answer.json()["error"]) == (409, "OTP_ALREADY_CONFIGURED")
     await world.good(BOB, "PUT", "/customer/auth/otp", {"otp_code": device.at(world.now // 1000), "enabled": 0})
     await world.good(None, "POST", "/customer/auth/login", login)
+
+
+async def test_a_login_that_is_overtaken_by_a_new_password_has_no_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the old password is checked, which takes a moment on purpose, and longer when many log in, a manager sets a new one."""
+    await bobs(world)
+    update = {"id": BOB, "password": "another horse"}
+    managed = asyncio.get_running_loop()
+    check = auth.check_password
+
+    def slowly(password_hash: str | None, password: str) -> bool:
+        changing = world.good(MNG, "POST", "/manager/MngUpdateCustomer", update)
+        asyncio.run_coroutine_threadsafe(changing, managed).result(10)
+        world.now += 1000
+        return check(password_hash, password)
+
+    monkeypatch.setattr(auth, "check_password", slowly)
+    answer = await world.call(None, "POST", "/customer/auth/login", {"email": "bob@example.com", "password": "correct horse"})
+    token = answer.json().get("__token", "")
+    assert (await world.call(None, "GET", "/copytrade/my", headers={"Authorization": token})).status_code == 401

@@ -29,6 +29,7 @@ async def login(body: LoginBody, request: Request, response: Response) -> Json:
     """
     context = context_of(request)
     await context.spend_login(body.email, _address(context, request))
+    began_s = context.now_s()
     async with context.store.read() as session:
         customer = (await session.execute(select(Customer).where(col(Customer.email) == body.email.lower()))).scalar_one_or_none()
     fits = await asyncio.to_thread(auth.check_password, customer.password_hash if customer else None, body.password)
@@ -37,7 +38,8 @@ async def login(body: LoginBody, request: Request, response: Response) -> Json:
     if not customer.enabled:
         raise Refused("CUSTOMER_DISABLED", "the customer is disabled")
     await _second_factor(context, customer, body.otp_code)
-    token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, context.now_s(), context.settings.session_ttl_s)
+    # Of when the password was looked up: whoever changes it, or disables the customer, while it is checked ends this session, too.
+    token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, began_s, context.settings.session_ttl_s)
     lasts, secure = context.settings.session_ttl_s, context.settings.env == "production"
     response.set_cookie(auth.COOKIE, token, lasts, path=auth.COOKIE_PATH, httponly=True, secure=secure, samesite="strict")
     return profile(customer) | await _accounts(context, customer.id) | {"__token": token}
