@@ -84,3 +84,13 @@ async def test_an_answer_takes_as_long_for_an_e_mail_that_nobody_has(world: Worl
     assert len(said) == 1
     known, unknown = (min(took[email]) for email in EMAILS)
     assert 0.5 < known / unknown < 2, (median(took[EMAILS[0]]), median(took[EMAILS[1]]))
+
+
+async def test_nobody_spends_a_customers_attempts_at_a_code(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The allowance for switching the second factor has a name that no e-mail can have."""
+    monkeypatch.setattr(auth, "check_password", lambda password_hash, password: False)
+    await known.good(ALICE, "GET", "/customer/auth/otp")
+    await answers(known, [f"otp:{ALICE}"] * 25)
+    body = {"otp_code": "000000", "enabled": 1}
+    found = Counter([(await known.call(ALICE, "PUT", "/customer/auth/otp", body)).json()["error"] for _ in range(25)])
+    assert found == {"INVALID_OTP_CODE": 20, "TOO_MANY_REQUESTS": 5}

@@ -136,6 +136,10 @@ class Context:
         await self._spend(self._login_rate, f"login:{email.lower()}")
         await self._spend(self._login_rate, f"from:{address}", share=10)
 
+    async def spend_code(self, customer_id: int) -> None:
+        """One attempt at a one-time code, in a session. Nobody spends it for somebody else, as an e-mail's can be."""
+        await self._spend(self._login_rate, f"code:{customer_id}")
+
     async def _spend(self, rate: RateLimitItem, who: str, share: int = 1) -> None:
         allowance = type(rate)(rate.amount * share, rate.multiples) if share != 1 else rate
         if not await self._limiter.hit(allowance, who):

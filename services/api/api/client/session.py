@@ -67,7 +67,7 @@ async def otp_status(at: At) -> Json:
 @router.put("/auth/otp", response_model=answers.Otp, response_model_exclude_none=True)
 async def otp_switch(body: OtpBody, at: At) -> Json:
     """Switches the second factor on or off, with a code of the device."""
-    await at.context.spend_login(f"otp:{at.customer_id}", f"otp:{at.customer_id}")
+    await at.context.spend_code(at.customer_id)
     return await at.write(lambda change: otp.switch(change, at.context.vault, body))
 
 
