@@ -301,3 +301,13 @@ async def test_codes_that_need_a_fault(world: World, monkeypatch: pytest.MonkeyP
         answer = await read_only.send("GET", "/leaders")
     assert (answer.status_code, answer.json()["code"]) == (500, -1000)
     assert "secret" not in answer.text
+
+
+async def test_the_keys_of_a_disabled_customer_are_suspended(world: World) -> None:
+    """Who may not log in does not go on by a key that was made before, nor by one of an account that a manager has made one for."""
+    client = await following(world)
+    customer = {"id": BOB, "email": "bob@example.com", "password": "correct horse"}
+    await world.good("SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", customer)
+    for enabled, code in ((0, -2018), (1, 200)):
+        await world.good("SESSION_MANAGER", "POST", "/manager/MngUpdateCustomer", {"id": BOB, "enabled": enabled})
+        assert await client.code("GET", "/leaders") == code

@@ -21,7 +21,7 @@ from api.door import Handler, context_of
 from api.errors import Refused
 from api.intake import parse_json
 from api.openapi import signing
-from api.store import ApiKey, Signed
+from api.store import ApiKey, Customer, Signed
 from api.tables import table_of
 
 log = structlog.get_logger()
@@ -224,11 +224,13 @@ def _recv_window(given: Mapping[str, str]) -> int:
 
 
 async def _key(context: Context, name: str, address: str, now: int) -> ApiKey:
+    of_customer = select(ApiKey, col(Customer.enabled)).outerjoin(Customer, col(Customer.id) == col(ApiKey.customer_id))
     async with context.store.read() as session:
-        key = (await session.execute(select(ApiKey).where(col(ApiKey.key) == name))).scalar_one_or_none()
-    if key is None or not _from_allowed(key.ips, address):
+        row = (await session.execute(of_customer.where(col(ApiKey.key) == name))).one_or_none()
+    if row is None or not _from_allowed(row[0].ips, address):
         raise SignedRefusal(-2015)
-    if not key.enabled:
+    key: ApiKey = row[0]
+    if not key.enabled or row[1] == 0:  # a customer of the broker who has no row here is as good
         raise SignedRefusal(-2018)
     if key.expires_ms and key.expires_ms <= now:
         raise SignedRefusal(-2017)
