@@ -11,7 +11,7 @@ from shared.contracts.trades import ClosedRow, PositionsClosed
 
 from tests.api.routes import MNG
 from tests.api.told import stats
-from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, MASTER_LOGIN, SUBSCRIPTION, World, open_world
+from tests.api.world import ALICE, BOB, BOB_LOGIN, EVE, FOLLOWER_LOGIN, MASTER_LOGIN, SUBSCRIPTION, World, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -74,6 +74,19 @@ async def test_a_masters_page(world: World) -> None:
         assert (answer.status_code, answer.json()["error"]) == (403, "PERMISSION_DENIED")
         await world.good(ALICE, "GET", f"/copytrade/master/{page}?login={MASTER_LOGIN}")
     assert (await world.call(EVE, "GET", "/copytrade/master/stats?login=5")).json()["error"] == "MASTER_NOT_FOUND"
+
+
+async def test_a_masters_followers_come_in_pages(world: World) -> None:
+    """`count` is how many there are on all pages; what the list does not know is refused, as on the other lists."""
+    await world.pair()
+    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
+    await world.good(ALICE, "POST", "/copytrade/follower", {"login": FOLLOWER_LOGIN})
+    await world.good(ALICE, "POST", "/copytrade/subscription", SUBSCRIPTION | {"follower_login": FOLLOWER_LOGIN})
+    path = f"/copytrade/master/followers?login={MASTER_LOGIN}"
+    pages = [await world.good(EVE, "GET", f"{path}&limit=1&offset={offset}") for offset in range(3)]
+    found = [([row["follower_login"] for row in page["rows"]], page["count"]) for page in pages]
+    assert found == [([BOB_LOGIN], 2), ([FOLLOWER_LOGIN], 2), ([], 2)]
+    assert (await world.call(EVE, "GET", f"{path}&nonsense=1")).status_code == 400
 
 
 async def test_the_curve_s_days_are_the_broker_s(tmp_path: Path) -> None:

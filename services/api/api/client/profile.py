@@ -25,6 +25,7 @@ router = APIRouter(prefix="/copytrade/master", tags=["masters"], route_class=Cus
 
 Login = Annotated[int, Query(ge=1, le=INT64_MAX)]
 OPTIONS_OF_TRADES: Options = {**FORMAT, "login": str}
+FOLLOWERS = filters.fields_of(Subscription, ("follower_login", "status", "created_time"))
 TRADES = Listing(filters.fields_of(Deal, views.TRADE), views.TRADE, col(Deal.deal))
 
 
@@ -59,31 +60,23 @@ async def master_trades(request: Request, login: Login, at: At) -> Any:
     return await answer(at.context, TRADES, select(Deal).where(col(Deal.login) == login), query)
 
 
-@router.get("/followers", response_model=answers.Objects)
-async def master_followers(login: Login, at: At) -> Any:
+@router.get("/followers", response_model=answers.Objects, openapi_extra=documented({}))
+async def master_followers(request: Request, login: Login, at: At) -> Any:
     """Who follows a master, the e-mail masked. Raises PERMISSION_DENIED unless the master shows them; its own customer always sees them."""
+    query = await query_of(request, FOLLOWERS, {"login": str})
     async with at.context.store.read() as session:
         master = await visible_master(session, login, at.customer_id)
         if not master.show_followers and master.customer_id != at.customer_id:
             raise Refused("PERMISSION_DENIED", "this master does not show its followers")
-        statement = (
+        statement: Any = (
             select(Subscription, col(Customer.email))
             .join(Follower, col(Follower.login) == col(Subscription.follower_login))
             .outerjoin(Customer, col(Customer.id) == col(Follower.customer_id))
             .where(col(Subscription.master_login) == login)
-            .order_by(col(Subscription.id))
-            .limit(at.context.settings.page_max)
         )
-        rows = [
-            {
-                "follower_login": one.follower_login,
-                "email": masked(email or ""),
-                "status": one.status,
-                "created_time": one.created_ms // 1000,
-            }
-            for one, email in (await session.execute(statement)).all()
-        ]
-    return JSONResponse({"rows": rows, "count": len(rows)})
+        found, count = await filters.page(session, statement, query, FOLLOWERS, col(Subscription.id))
+    rows = [views.as_object(one, tuple(FOLLOWERS)) | {"email": masked(email or "")} for one, email in found]
+    return JSONResponse({"rows": rows, "count": count})
 
 
 async def visible_master(session: AsyncSession, login: int, customer_id: int) -> Master:
