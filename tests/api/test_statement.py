@@ -151,6 +151,12 @@ def test_whatever_looks_like_a_period_is_one_or_refused(period: str) -> None:
     assert start < end
 
 
+def test_no_month_has_a_day_nought() -> None:
+    """It was taken for the whole month."""
+    with pytest.raises(Refused, match="INVALID_DATA"):
+        periods.span("2026-05-00", ZoneInfo("UTC"))
+
+
 async def test_a_decision_is_explained_to_its_parties(world: World) -> None:
     await world.pair()
     signal: dict[str, Any] = {

@@ -30,7 +30,7 @@ def _days(period: str) -> tuple[date, date]:
     if parts is None:
         raise ValueError("write it like 2026, 2026-Q2, 2026-05, 2026-W19, 2026-05-08 or all")
     year, quarter, week, month, day = (int(part) if part else 0 for part in parts.groups())
-    if day:
+    if parts.group(5) is not None:
         first = date(year, month, day)
         return first, first + timedelta(days=1)
     if week:
