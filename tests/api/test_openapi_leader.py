@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from api import flow
 from shared.contracts.links import LinkState
-from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState
+from shared.contracts.rewards import AccrualRow, AccrualsChanged, AccrualState, SharingChanged, SharingRow
 from shared.contracts.stats import StatsChanged
-from shared.contracts.trades import ClosedRow, PositionsClosed
+from shared.contracts.trades import ClosedRow, PositionsClosed, SymbolRow, SymbolsChanged
 
 from tests.api.signed import LEAD_CONFIG as CONFIG
 from tests.api.signed import LEADER, client_of, leading, opens
 from tests.api.told import link, links, stats
-from tests.api.world import ALICE, BOB_LOGIN, MASTER_LOGIN, World
+from tests.api.world import ALICE, BOB_LOGIN, MASTER_LOGIN, SUBSCRIPTION, World
 
 pytestmark = pytest.mark.anyio
 
@@ -195,6 +195,31 @@ async def test_profit_sharings(world: World) -> None:
         }
         for total, day in (("4", "2026-05-07"), ("3", "2026-05-06"))
     ]
+
+
+async def test_amounts_of_two_currencies_never_add(world: World) -> None:
+    """A EUR is 1.10 USD, the currency of the leader: paid 4 USD and 2 EUR, 6.2; followers made 19 USD and 10 EUR, 30, with 10,000 of each.
+    Nobody knows what a CHF is worth."""
+    alice, _ = await leading(world)
+    euro = SymbolRow("EURUSD", 5, D(100_000), "EUR", "USD", 100, 1, 1, 100_000, 0, D(0), D(0), D(0), D("1.09"), D("1.11"))
+    await world.told(flow.on_trades, SymbolsChanged.of([euro]))
+
+    def paid(number: int, amount: str, currency: str) -> AccrualRow:
+        return AccrualRow(
+            *(number, 1, MASTER_LOGIN, BOB_LOGIN, 3, 0, 0, D(100), D(amount), "USD", AccrualState.PAID, world.now, world.now),
+            *(MASTER_LOGIN, D(amount), currency, 1, 1, 0, 0, 0, "", "", ""),
+        )
+
+    await world.told(flow.on_rewards, AccrualsChanged.of([paid(1, "4", "USD"), paid(2, "2", "EUR"), paid(3, "7", "CHF")]))
+    assert [day["totalProfitSharing"] for day in await alice.data("GET", "/profit-sharings/history")] == ["6.2"]
+    for number, currency in enumerate(("EUR", "CHF"), 2):
+        login = 300_000 + number
+        await world.open_account(login, 20 + number, currency=currency)
+        await world.good(20 + number, "POST", "/copytrade/follower", {"login": login})
+        await world.good(20 + number, "POST", "/copytrade/subscription", SUBSCRIPTION | {"follower_login": login})
+        await world.told(flow.on_rewards, SharingChanged.of([SharingRow(number, login, MASTER_LOGIN, currency, D(10), D(0), D(0))]))
+    [week] = await alice.data("GET", "/trade-data")
+    assert (week["currentFollowerCount"], week["followerTotalProfit"], week["assetManagementScale"]) == ("3", "30", "21000")
 
 
 async def test_followers(world: World) -> None:

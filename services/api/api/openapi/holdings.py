@@ -61,6 +61,11 @@ class Market:
         held = Held(position.side == "buy", self.units(position.symbol, position.volume), position.price, gear)
         return worth(held, quote, rate, Decimal(0)).margin
 
+    def in_own(self, amount: Decimal, currency: str) -> Decimal:
+        """An amount of another currency in the account's; nothing where no rate is known, since amounts of two currencies never add."""
+        rate = rate_between(self.quotes, currency, self.account.currency)
+        return EXACT.multiply(amount, rate) if rate is not None else Decimal(0)
+
     def leverage(self, position: Position | Deal) -> int:
         """A position's own leverage, or the account's."""
         return position.leverage or self.account.leverage

@@ -81,22 +81,29 @@ async def trade_data(request: Request) -> Json:
         parts = list((await session.execute(select(Deal).where(col(Deal.position).in_(ended)))).scalars())
         stats = await session.get(MasterStats, (master.login, PERIODS.get(days, "365D")))
         account = await read_models.account(session, master.login)
-        audience = await _audience(session, master.login)
+        audience = await _audience(session, master.login, await Market.of(caller.context, session, master.login))
     assert account is not None, "a master without its account"
     return success([_figures(days, deals, parts, stats if days in PERIODS else None, account) | audience])
 
 
 @router.get("/profit-sharings/history", response_model=Wrapped)
 async def profit_sharings(request: Request) -> Json:
-    """What the leader was paid by its followers, day by day (UTC), the latest first; the last 100 days with any."""
+    """What the leader was paid by its followers, day by day (UTC), the latest first; the last 100 days with any. In the account's currency:
+    what was paid out in another one counts at today's rate."""
     caller = caller_of(request)
     async with caller.context.store.read() as session:
         await leading(session, caller)
+        market = await Market.of(caller.context, session, caller.login)
         paid = (col(Accrual.master_login) == caller.login) & (col(Accrual.state) == int(AccrualState.PAID))
         whole_day = col(Accrual.updated_ms) // DAY_MS
-        statement = select(whole_day, func.sum(col(Accrual.payout_amount))).where(paid).group_by(whole_day).order_by(whole_day.desc())
-        rows = (await session.execute(statement.limit(SHARINGS_MAX))).all()
-    return success([_sharing(datetime.fromtimestamp(int(number) * 86_400, UTC).date(), amount) for number, amount in rows])
+        currency = col(Accrual.payout_currency)
+        statement = select(whole_day, currency, func.sum(col(Accrual.payout_amount))).where(paid).group_by(whole_day, currency)
+        rows = (await session.execute(statement.order_by(whole_day.desc()))).all()
+    days: dict[int, Decimal] = {}
+    for number, its_currency, amount in rows:
+        days[int(number)] = days.get(int(number), Decimal(0)) + market.in_own(amount, its_currency)
+    latest = list(days.items())[:SHARINGS_MAX]
+    return success([_sharing(datetime.fromtimestamp(number * 86_400, UTC).date(), amount) for number, amount in latest])
 
 
 @router.get("/symbols", response_model=Wrapped)
@@ -243,17 +250,20 @@ def _mean(values: list[Decimal]) -> Decimal:
     return EXACT.divide(sum(values, Decimal(0)), Decimal(len(values)))
 
 
-async def _audience(session: AsyncSession, login: int) -> Json:
-    """How many follow a leader now and ever did, what they have made, and how much they follow with."""
+async def _audience(session: AsyncSession, login: int, market: Market) -> Json:
+    """How many follow a leader now and ever did, what they have made, and how much they follow with, in the leader's currency."""
     subscribed = await store.subscriptions_of(session, master=login)
     copied = (await session.execute(select(col(TradeLink.follower_login)).where(col(TradeLink.master_login) == login).distinct())).scalars()
     logins = [one.follower_login for one in subscribed]
     accounts = {row.login: row for row in (await session.execute(select(Account).where(col(Account.login).in_(logins)))).scalars()}
-    made = (await session.execute(select(func.sum(col(Sharing.realized_profit))).where(col(Sharing.master_login) == login))).scalar()
-    managed = sum((_invested(one, accounts.get(one.follower_login)) for one in subscribed), Decimal(0))
+    profits = select(col(Sharing.currency), func.sum(col(Sharing.realized_profit))).where(col(Sharing.master_login) == login)
+    by_currency = (await session.execute(profits.group_by(col(Sharing.currency)))).all()
+    made = sum((market.in_own(amount, currency) for currency, amount in by_currency), Decimal(0))
+    invested = [(_invested(one, own), own.currency) for one in subscribed if (own := accounts.get(one.follower_login)) is not None]
+    managed = sum((market.in_own(amount, currency) for amount, currency in invested), Decimal(0))
     return {
         "currentFollowerCount": str(len(subscribed)),
-        "followerTotalProfit": text(Decimal(made or 0)),
+        "followerTotalProfit": text(made),
         "totalFollowerCount": str(len({*logins, *copied})),
         "assetManagementScale": text(managed),
     }
