@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from shared import telemetry
 from shared.bus.broker import Bus
-from shared.bus.reader import Handler, Reader
+from shared.bus.reader import Handler, Overheard, Reader
 from shared.bus.relay import DAY_MS, Keeping, Relay, Snapshot
 from shared.bus.retry import retry_forever
 from shared.clock import system_clock
@@ -42,10 +42,18 @@ STOP_TIMEOUT_S = 8
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A topic that a service reads: the topic's event type and the handler of its batches."""
+    """A topic that a service reads: the topic's event type and the handler of its batches.
+
+    `overheard`: for a service of several instances, told of what another one has handled.
+    """
 
     events: Any
     handler: Handler
+    overheard: Overheard | None = None
+
+    def reader(self, store: Store, stream: str, reads: Sequence[str] = ()) -> Reader:
+        """The reader of one of the topic's streams. `reads`: all streams that the service reads."""
+        return Reader(store, stream, self.events, self.handler, reads, self.overheard)
 
 
 @dataclass(slots=True)
@@ -158,7 +166,7 @@ async def _connect_and_start(bus: Bus, store: Store, parts: Parts, settings: Set
     for topic, snapshot in parts.writes.items():
         bus.relay(Relay(store, bus.wire, topic, snapshot, keeping))
     reads = {stream: read for topic, read in parts.reads.items() for stream in streams(topic, settings.shards_of(topic))}
-    readers = [Reader(store, stream, read.events, read.handler, reads=list(reads)) for stream, read in reads.items()]
+    readers = [read.reader(store, stream, list(reads)) for stream, read in reads.items()]
     for reader in readers:
         bus.read(reader, settings.max_records)
     if parts.on_prices is not None:

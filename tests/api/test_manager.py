@@ -27,7 +27,7 @@ from shared.contracts.trades import AccountsChanged, TradeEvent
 from shared.store import migrate
 from shared.store.engine import create_engine
 from shared.store.outbox import Entry, Report, bury, shown_letters
-from shared.store.work import Store
+from shared.store.work import Store, encode
 
 from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, MASTER, MASTER_LOGIN, NOW_MS, PERFORMANCE, World, account, open_world
@@ -333,6 +333,25 @@ async def test_pushes_come_after_the_commit_and_only_to_subscribers(world: World
         assert (push["event"], push["type"], push["data"]["link"], push["data"]["master_order"]) == ("link:event", "update", 1, 1001)
         assert (await client.ask("Unsubscribe", {"chanels": ["link:event"]}))["data"] == {"chanels": []}
         assert (await other.ask("MngGetCopyTradeLinksByFilter"))["data"]["count"] == 1
+
+
+async def test_every_instance_pushes_what_another_one_has_handled(world: World) -> None:
+    """Of several instances one handles an entry, whoever is first; the clients of the others hear of it all the same, and each once."""
+    other = Store(create_engine(str(world.store.engine.url)), "api", world.store.clock, serial=False)
+    await other.open()
+    pushes, heard = Pushes(world.store), []
+    pushes.join(lambda _channel, message: heard.append(message["data"]["link"]))
+    topic, handler = link_contract.TOPIC, flow.READS[link_contract.TOPIC]
+    head: dict[str, object] = {"source": "executor", "sent": world.now, "after": {}}
+    entries = [Entry(number, encode(head, topic, number, [links(link(number))])) for number in range(1, 7)]
+    slower = pushes.reads(flow.READS)[topic].reader(world.store, topic)
+    for start, stop in ((0, 3), (3, 4)):
+        await handler.reader(other, topic).take(entries[start:stop])
+    for start, stop in ((0, 1), (1, 4), (4, 6), (2, 6)):  # the last of them are read once more
+        assert await slower.take(entries[start:stop]) is Verdict.HANDLED
+        pushes.tell()
+    assert heard == [1, 2, 3, 4, 5, 6]
+    await other.engine.dispose()
 
 
 async def test_pushes_end_with_the_session(tmp_path: Path) -> None:

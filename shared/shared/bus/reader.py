@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
@@ -58,6 +58,8 @@ class Received(Generic[E]):
 
 
 Handler = Callable[[Received[Any], Work], Awaitable[None]]
+Overheard = Callable[[str, int, Callable[[], Received[Any] | None]], None]
+"""Told of an entry that another instance has handled: its stream, its number, and a way to what is in it (None: it is no batch)."""
 
 
 class Verdict(Enum):
@@ -84,7 +86,9 @@ class _Decoded:
 class Reader:
     """Reads one stream of a topic for one service."""
 
-    def __init__(self, store: Store, stream: str, events: Any, handler: Handler, reads: Sequence[str] = ()) -> None:
+    def __init__(
+        self, store: Store, stream: str, events: Any, handler: Handler, reads: Sequence[str] = (), overheard: Overheard | None = None
+    ) -> None:
         """`events`: the topic's event type, a tagged union. `reads`: all streams that this service reads; only those hold a batch back."""
         self.stream = stream
         self.turned_at = time.monotonic()
@@ -92,6 +96,8 @@ class Reader:
         self._events = _one_event(events)
         self._typed = _typed_batch(events)
         self._handler = handler
+        self._overheard = overheard
+        self._own: set[int] = set()
         self._reads = frozenset(reads) - {stream}
         self._malformed = 0
 
@@ -106,6 +112,25 @@ class Reader:
 
     async def take(self, entries: Sequence[Entry]) -> Verdict:
         """Handles entries from the stream, in order, as far as they follow each other. Raises nothing but cancellation."""
+        self._own.clear()
+        try:
+            return await self._take(entries)
+        finally:
+            self._overhear(entries)
+
+    def _overhear(self, entries: Sequence[Entry]) -> None:
+        """Tells of the entries that were passed over, because another instance has handled them."""
+        if self._overheard is None:
+            return
+        for entry in entries:
+            if entry.number <= self.place and entry.number not in self._own:
+                self._overheard(self.stream, entry.number, partial(self._batch_of, entry))
+
+    def _batch_of(self, entry: Entry) -> Received[Any] | None:
+        decoded = self._decode(entry)
+        return decoded.batch if decoded else None
+
+    async def _take(self, entries: Sequence[Entry]) -> Verdict:
         waiting = [entry for entry in entries if entry.number > self.place]
         while waiting:
             self.turned_at = time.monotonic()
@@ -228,6 +253,7 @@ class Reader:
                 work.move(self.stream, place, one.batch.number)
                 work.handled.append(one.batch)
                 place = one.batch.number
+        self._own.update(one.number for one in work.handled)
         telemetry.BATCHES.labels(self.stream).inc(len(work.handled))
 
     async def _give_up(self, one: _Decoded, fault: Exception) -> None:

@@ -47,6 +47,8 @@ class Pushes:
         self._store = store
         self._listeners: set[Listener] = set()
         self._waiting: dict[tuple[str, int], tuple[Any, ...]] = {}
+        self._told: dict[str, int] = {}
+        """The last number of each stream that was told of."""
 
     def join(self, listener: Listener) -> None:
         self._listeners.add(listener)
@@ -55,8 +57,8 @@ class Pushes:
         self._listeners.discard(listener)
 
     def reads(self, reads: Mapping[str, Read]) -> dict[str, Read]:
-        """The same readings, with an ear on each."""
-        return {topic: Read(read.events, self._heard(read.handler)) for topic, read in reads.items()}
+        """The same readings, with an ear on each, and on what other instances have handled: their commits are told of here, too."""
+        return {topic: Read(read.events, self._heard(read.handler), self._overheard) for topic, read in reads.items()}
 
     async def run(self) -> None:
         """Tells what was committed; runs as long as the service does."""
@@ -70,6 +72,7 @@ class Pushes:
             stream, number_ = key
             if self._store.places[stream] < number_:
                 continue
+            self._told[stream] = max(number_, self._told.get(stream, 0))
             for event in self._waiting.pop(key):
                 for channel, message in messages(event):
                     for listener in list(self._listeners):
@@ -79,11 +82,20 @@ class Pushes:
         async def handle(batch: Received[Any], work: Work) -> None:
             await handler(batch, work)
             if self._listeners:
-                self._waiting[batch.stream, batch.number] = batch.events
-                while len(self._waiting) > WAITING_MAX:
-                    self._waiting.pop(next(iter(self._waiting)))
+                self._keep(batch)
 
         return handle
+
+    def _overheard(self, stream: str, number_: int, content: Callable[[], Received[Any] | None]) -> None:
+        # What is waiting was tried here before another instance was found to be faster; what was told is only read again.
+        known = (stream, number_) in self._waiting or number_ <= self._told.get(stream, 0)
+        if self._listeners and not known and (batch := content()) is not None:
+            self._keep(batch)
+
+    def _keep(self, batch: Received[Any]) -> None:
+        self._waiting[batch.stream, batch.number] = batch.events
+        while len(self._waiting) > WAITING_MAX:
+            self._waiting.pop(next(iter(self._waiting)))
 
 
 def messages(event: Any) -> Iterator[tuple[str, Json]]:
