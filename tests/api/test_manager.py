@@ -26,7 +26,7 @@ from shared.contracts import links as link_contract
 from shared.contracts.trades import AccountsChanged, TradeEvent
 from shared.store import migrate
 from shared.store.engine import create_engine
-from shared.store.outbox import Entry, Report, bury, shown_letters
+from shared.store.outbox import DeadLetter, Entry, Report, bury, shown_letters
 from shared.store.work import Store, encode
 
 from tests.api.told import link, links
@@ -255,6 +255,29 @@ async def test_dead_letters_of_other_services(world: World, valkey: Any, tmp_pat
         assert [letter.payload for letter in await shown_letters(session, 10)].count("garbage") == 1
     await redis.aclose()
     await executor.engine.dispose()
+
+
+async def test_what_could_not_be_done_just_now_is_no_answer_to_keep(world: World) -> None:
+    """Redis goes away between the look at the letters and the asking: the same request, with its key, is done once it is back."""
+
+    class Away:
+        """A board that does not answer the first time that it is asked for something."""
+
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        async def letters(self) -> dict[str, list[DeadLetter]]:
+            return {"stats": [DeadLetter(5, "trade.push", 3, -1, "ValueError: no", "{}", 1_000, None, None)]}
+
+        async def ask(self, service: str, letter: int, action: str) -> None:
+            self.asked.append(f"{action} {letter} of {service}")
+            if len(self.asked) == 1:
+                raise ConnectionError("Redis does not answer")
+
+    world.context.letters = board = Away()  # type: ignore[assignment]
+    path, body, key = "/manager/MngRetryDeadLetter", {"id": 5, "service": "stats"}, {"Idempotency-Key": "again"}
+    found = [(await world.call("SESSION_MANAGER", "POST", path, body, headers=key)).status_code for _ in range(3)]
+    assert (found, board.asked) == ([503, 200, 200], ["retry 5 of stats"] * 2)
 
 
 async def test_line_protocol(world: World) -> None:

@@ -219,7 +219,7 @@ class Context:
                 await session.flush()
             answer.status, answer.body = 200, self.vault.seal(json.dumps(body))
         except Refused as refused:
-            if isinstance(refused, AccountUnseen) and not final:
+            if (isinstance(refused, AccountUnseen) and not final) or refused.status >= 500:  # "try again" is no answer to keep
                 raise
             del change.work.emitted[emitted:]
             answer = await session.get_one(Answered, (str(change.actor), asked.key))
