@@ -78,3 +78,15 @@ async def test_a_login_that_is_overtaken_by_a_new_password_has_no_session(world:
     answer = await world.call(None, "POST", "/customer/auth/login", {"email": "bob@example.com", "password": "correct horse"})
     token = answer.json().get("__token", "")
     assert (await world.call(None, "GET", "/copytrade/my", headers={"Authorization": token})).status_code == 401
+
+
+async def test_a_password_that_was_set_by_a_clock_that_is_ahead_locks_nobody_out(world: World) -> None:
+    """The clock that ended the sessions was an hour ahead, or another instance's: a login is good at once, not after that hour."""
+    await bobs(world)
+    world.now += 3_600_000
+    before = world.customer(BOB)
+    await world.good(MNG, "POST", "/manager/MngUpdateCustomer", {"id": BOB, "password": "another horse"})
+    world.now -= 3_600_000
+    answer = await world.good(None, "POST", "/customer/auth/login", {"email": "bob@example.com", "password": "another horse"})
+    await world.good(None, "GET", "/copytrade/my", headers={"Authorization": answer["__token"]})
+    assert (await world.call(None, "GET", "/copytrade/my", headers=before)).status_code == 401

@@ -38,8 +38,10 @@ async def login(body: LoginBody, request: Request, response: Response) -> Json:
     if not customer.enabled:
         raise Refused("CUSTOMER_DISABLED", "the customer is disabled")
     await _second_factor(context, customer, body.otp_code)
-    # Of when the password was looked up: whoever changes it, or disables the customer, while it is checked ends this session, too.
-    token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, began_s, context.settings.session_ttl_s)
+    # Of when the password was looked up: whoever changes it, or disables the customer, while it is checked ends this session, too. But no
+    # older than what was ended before, whatever the clock said then.
+    issued_s = max(began_s, customer.sessions_from_s)
+    token = auth.issue_token(context.secret, auth.CUSTOMER, customer.id, issued_s, context.settings.session_ttl_s)
     lasts, secure = context.settings.session_ttl_s, context.settings.env == "production"
     response.set_cookie(auth.COOKIE, token, lasts, path=auth.COOKIE_PATH, httponly=True, secure=secure, samesite="strict")
     return profile(customer) | await _accounts(context, customer.id) | {"__token": token}
