@@ -26,7 +26,7 @@ from structlog.testing import capture_logs
 from tests.api.fuzz import Sent, put
 from tests.api.test_manager import LineClient, connected, line_server
 from tests.api.told import link, links
-from tests.api.world import ALICE, BOB, BOB_LOGIN, World, open_world
+from tests.api.world import ALICE, BOB, BOB_LOGIN, SUBSCRIPTION, World, open_world
 from tests.ports import free_base
 
 pytestmark = pytest.mark.anyio
@@ -224,3 +224,25 @@ async def test_s10_a_query_that_is_no_text_may_have_a_key(world: World) -> None:
         (await put(world, Sent("", "POST", "/copytrade/follower", query, body, headers))).status for query in (b"\xd5", b"\xd5", b"\xd6")
     ]
     assert statuses == [200, 200, 422]
+
+
+async def test_what_was_cut_off_is_not_done(world: World) -> None:
+    """The client goes after the head: that the body asked for the copies to be closed was not heard, so nothing is ended."""
+    await world.pair()
+    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
+    messages: list[Any] = []
+    token = world.customer(BOB)["Authorization"].encode()
+    headers = [(b"authorization", token), (b"content-type", b"application/json"), (b"content-length", b"24")]
+    path = "/copytrade/subscription/1"
+    scope = {"type": "http", "method": "DELETE", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+
+    async def receive() -> Any:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        pass
+
+    for body in (b'{"close', b""):
+        messages[:] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body, "more_body": True}]
+        await world.app(scope, receive, send)
+        assert len(await world.rows("subscription")) == 1

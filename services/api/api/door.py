@@ -225,7 +225,9 @@ class Limits:
                     body += message.get("body", b"")
                     if len(body) > self._body_max_bytes:
                         raise too_large
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    if message["type"] == "http.disconnect":
+                        raise Refused("INVALID_DATA", "the body did not come whole")  # to nobody, but what it asked for is not known
+                    if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
             raise Refused("REQUEST_TIMEOUT", "the body did not come in time") from None
