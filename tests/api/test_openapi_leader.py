@@ -197,6 +197,16 @@ async def test_profit_sharings(world: World) -> None:
     ]
 
 
+async def test_an_own_client_id_is_no_copy_s(world: World) -> None:
+    """A copy's begins with `c-`; a trader's own may begin with `C-`, and is the leader's trade on SQLite as on Postgres."""
+    alice, _ = await leading(world)
+    await opens(world, client_id="C-1")
+    assert len(await alice.data("GET", "/orders/current")) == 1
+    await closes(world, 1001, 77, "100", position_client_id="C-1")
+    assert (await alice.data("GET", "/orders/history"))["total"] == "1"
+    assert (await alice.data("GET", "/trade-data"))[0]["orderCount"] == 1
+
+
 async def test_amounts_of_two_currencies_never_add(world: World) -> None:
     """A EUR is 1.10 USD, the currency of the leader: paid 4 USD and 2 EUR, 6.2; followers made 19 USD and 10 EUR, 30, with 10,000 of each.
     Nobody knows what a CHF is worth."""

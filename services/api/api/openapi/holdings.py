@@ -82,16 +82,21 @@ async def copied_positions(session: AsyncSession, login: int) -> list[tuple[Posi
     return [(position, link) for position, link in (await session.execute(statement)).all()]
 
 
+def of_copying(client_id: Any) -> Any:
+    """Whether a client id is a copy's. Compared as it is: SQLite's LIKE, which `startswith` is, takes a trader's own `C-1` for one."""
+    return func.substr(client_id, 1, len(COPY_PREFIX) + 1) == f"{COPY_PREFIX}-"
+
+
 async def own_positions(session: AsyncSession, login: int) -> list[Position]:
     """What an account holds by its own trading."""
-    own = (col(Position.login) == login) & ~col(Position.client_id).startswith(f"{COPY_PREFIX}-")
+    own = (col(Position.login) == login) & ~of_copying(col(Position.client_id))
     return list((await session.execute(select(Position).where(own).order_by(col(Position.order)))).scalars())
 
 
 async def closed_positions(session: AsyncSession, login: int, page: int, size: int, *, copied: bool) -> tuple[dict[int, list[Deal]], int]:
     """A page of positions of which something was closed, the latest first, with the closings of each; and how many there are."""
-    of_copying = col(Deal.position_client_id).startswith(f"{COPY_PREFIX}-")
-    wanted = (col(Deal.login) == login) & (of_copying if copied else ~of_copying)
+    by_copying = of_copying(col(Deal.position_client_id))
+    wanted = (col(Deal.login) == login) & (by_copying if copied else ~by_copying)
     grouped = select(col(Deal.position), func.max(col(Deal.closed_ms)).label("last")).where(wanted).group_by(col(Deal.position))
     total = (await session.execute(select(func.count()).select_from(grouped.subquery()))).scalar_one()
     latest = grouped.order_by(func.max(col(Deal.closed_ms)).desc(), col(Deal.position).desc())

@@ -75,7 +75,7 @@ async def trade_data(request: Request) -> Json:
     since = caller.context.store.clock() - days * DAY_MS
     async with caller.context.store.read() as session:
         master = await leading(session, caller)
-        own = (col(Deal.login) == master.login) & (col(Deal.closed_ms) >= since) & ~col(Deal.position_client_id).startswith("c-")
+        own = (col(Deal.login) == master.login) & (col(Deal.closed_ms) >= since) & ~holdings.of_copying(col(Deal.position_client_id))
         deals = list((await session.execute(select(Deal).where(own))).scalars())
         ended = select(col(Deal.position)).where(own, col(Deal.left) == 0)
         parts = list((await session.execute(select(Deal).where(col(Deal.position).in_(ended)))).scalars())
