@@ -159,3 +159,12 @@ async def test_a_stop_is_taken_back_although_the_clock_went_back(world: World) -
         await world.good(BOB, "PUT", "/copytrade/subscription/1", {"resume": 1})
         times.append((await world.config_events())[-1]["subscription"]["resumed_ms"])
     assert times[0] < times[1]
+
+
+async def test_a_later_version_of_the_settings_holds_from_later_although_the_clock_went_back(world: World) -> None:
+    await world.pair()
+    await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
+    world.now -= 3_600_000
+    await world.good(BOB, "PUT", "/copytrade/subscription/1", {"max_positions": 3})
+    rows = (await world.good(BOB, "GET", "/copytrade/subscription/1/history"))["rows"]
+    assert [row["valid_from"] for row in rows] == [NOW_MS // 1000] * 2

@@ -134,5 +134,5 @@ def _symbols(symbols: str) -> str:
 
 def _saved(change: Change, subscription: Subscription, copy_existing: bool) -> None:
     state = store.subscription_state(subscription)
-    change.keep_version("subscription", state, change.work.now)
+    change.keep_version("subscription", state, subscription.updated_ms)  # never before the version that it takes the place of
     change.tell(SubscriptionSaved(subscription=state, copy_existing=copy_existing))
