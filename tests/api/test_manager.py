@@ -170,6 +170,21 @@ async def test_halts(world: World) -> None:
     assert (await world.good(MNG, "POST", "/manager/MngGetHaltsByFilter", {"where": [["active", "=", 1]]}))["count"] == 1
 
 
+async def test_a_customers_halt_outlives_a_managers_over_it(world: World) -> None:
+    """The manager takes back what the manager has set: what the customer has stopped stays so, until it is taken back, too."""
+    await world.pair()
+    which = {"scope": "follower", "login": BOB_LOGIN}
+    await world.good(BOB, "POST", "/copytrade/halt", which | {"reason": "on holiday"})
+    for reason in ("under review", "under review still"):
+        await world.good(MNG, "POST", "/manager/MngHalt", which | {"mode": "reduce_only", "reason": reason})
+    assert (await world.call(BOB, "POST", "/copytrade/resume", which)).json()["error"] == "PERMISSION_DENIED"
+    await world.good(MNG, "POST", "/manager/MngResume", which)
+    told = (await world.config_events())[-1]["halt"]
+    assert (told["active"], told["mode"], told["reason"], told["version"]) == (1, "halt", "on holiday", 4)
+    assert [row["set_by"] for row in (await world.good(BOB, "GET", "/copytrade/halts"))["rows"]] == ["SESSION_CUSTOMER"]
+    assert (await world.good(BOB, "POST", "/copytrade/resume", which))["active"] == 0
+
+
 async def test_api_keys_tell_their_secret_once(world: World) -> None:
     made = await world.good(
         BOB, "POST", "/copytrade/api-keys", {"login": BOB_LOGIN, "ips": "10.0.0.1, 192.168.0.0/16"}, headers={"Idempotency-Key": "k"}

@@ -196,6 +196,8 @@ class Halt(Base, table=True):
     reason: str = ""
     set_by: str = ""
     """The kind of session that set it: a customer does not lift what a manager has set."""
+    beneath: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    """The customer's own halt that a manager has set one over, as JSON; empty: none. It holds again when the manager's is lifted."""
 
 
 class ApiKey(Base, table=True):

@@ -1,5 +1,7 @@
 """Halts: one decision stops trading, of everything, a master, a follower or a symbol, until it is taken back."""
 
+import json
+
 from shared.contracts.config import HaltSaved
 from sqlalchemy import select
 from sqlmodel import col
@@ -24,17 +26,26 @@ async def halt(change: Change, body: HaltBody) -> Json:
         found = Halt(created_ms=change.work.now, updated_ms=change.work.now, scope=body.scope, key=key, version=0)
         change.session.add(found)
     before = _view(found) if found.version else None
+    if before and found.active and found.set_by == CUSTOMER != change.actor.kind:
+        found.beneath = json.dumps({"mode": found.mode, "reason": found.reason})
     found.active, found.mode, found.reason, found.set_by = 1, body.mode, body.reason, change.actor.kind
     return await _saved(change, found, before, "halt")
 
 
 async def resume(change: Change, body: ResumeBody) -> Json:
-    """The halt, lifted. Raises Refused: RET_ERR_NOTFOUND when nothing was halted, and as `halt` does."""
+    """The halt, lifted; of a manager's over a customer's own, the customer's, which holds until it is lifted, too.
+
+    Raises Refused: RET_ERR_NOTFOUND when nothing was halted, and as `halt` does.
+    """
     found = await _found(change, body.scope, await _key(change, body))
     if found is None or not found.active:
         raise Refused("RET_ERR_NOTFOUND", "this was not halted")
     before = _view(found)
-    found.active = 0
+    if found.beneath:
+        own = json.loads(found.beneath)
+        found.mode, found.reason, found.set_by, found.beneath = own["mode"], own["reason"], CUSTOMER, ""
+    else:
+        found.active = 0
     return await _saved(change, found, before, "resume")
 
 
