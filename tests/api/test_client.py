@@ -204,6 +204,16 @@ async def test_login(world: World) -> None:
     assert stored["password_hash"].startswith("$argon2id$")
 
 
+async def test_a_customers_number_leaves_room_for_more(world: World) -> None:
+    """After the largest number that a store has, it has none for anybody else: each new customer without one met a 503."""
+    path, password = "/manager/MngCreateCustomer", "correct horse"
+    largest = {"id": 2**63 - 1, "email": "largest@example.com", "password": password}
+    await refused(world, 400, "INVALID_DATA", "SESSION_MANAGER", "POST", path, largest)
+    await world.good("SESSION_MANAGER", "POST", path, largest | {"id": 10**18})
+    next_one = await world.good("SESSION_MANAGER", "POST", path, {"email": "next@example.com", "password": password})
+    assert next_one["id"] == 10**18 + 1
+
+
 async def test_a_disabled_customer_is_out_at_once(world: World) -> None:
     await world.good("SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", {"id": ALICE, "email": "a@b.c", "password": "correct horse"})
     await world.good(ALICE, "GET", "/copytrade/my")

@@ -1,8 +1,9 @@
 """Customers who log in here: a broker's back office makes them."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from sqlalchemy import select, text
 from sqlmodel import col
 
@@ -13,13 +14,15 @@ from api.errors import Refused
 from api.store import Customer
 from api.views import Json, as_object
 
+ID_MAX = 10**18
+"""What is given by hand: the store counts on from there, and needs room to."""
 FIELDS = ("id", "email", "name", "enabled", "otp_enabled", "created_time", "updated_time")
 
 
 class CustomerCreate(Body):
     """`id` is the broker's own number of the customer; without it, the next one is taken."""
 
-    id: Id | None = None
+    id: Annotated[Id, Field(le=ID_MAX)] | None = None
     email: Email
     password: Password
     name: str = ""
