@@ -234,3 +234,15 @@ async def test_writes_have_a_limit_of_their_own_and_may_need_a_list_of_addresses
         assert (await listed.put("/config", FOLLOW_CONFIG)).json()["code"] == 200
         odd = Client(world, "-" * 64, bob.secret)
         assert (await odd.send("GET", "/leaders")).json()["code"] == -2014
+
+
+async def test_who_is_invited_may_see_what_it_would_cost(world: World) -> None:
+    """The preview takes the same body as the subscription: the code that admits to the one admits to the other, a wrong one to neither."""
+    alice, _ = await leading(world)
+    assert (await alice.put("/config", CONFIG | {"isNeedInvite": 1, "inviteCode": "LEADER2026"})).json()["code"] == 200
+    await world.open_account(300001, EVE)
+    await world.good(EVE, "POST", "/copytrade/follower", {"login": 300001})
+    wanted = {"master_login": MASTER_LOGIN, "follower_login": 300001}
+    for path in ("/copytrade/subscription/preview", "/copytrade/subscription"):
+        for code, status in (("", 403), ("LEADER2027", 403), ("LEADER2026", 200)):
+            assert (await world.call(EVE, "POST", path, wanted | {"invite_code": code})).status_code == status, (path, code)

@@ -26,7 +26,7 @@ CLOSINGS = 20
 async def previewed(context: Context, customer_id: int, body: SubscriptionCreate) -> Json:
     """The answer of `POST /copytrade/subscription/preview`."""
     async with context.store.read() as session:
-        master = await visible_master(session, body.master_login, customer_id)
+        master = await visible_master(session, body.master_login, customer_id, body.invite_code)
         own, masters = await read_models.account(session, body.follower_login), await read_models.account(session, body.master_login)
         if own is None or masters is None or own.customer_id != customer_id:
             raise Refused("INVALID_ACCOUNT", f"account {body.follower_login} is not yours")

@@ -14,6 +14,7 @@ from sqlmodel import col
 from api import answers, filters, store, views
 from api.client.lists import FORMAT, FORMATS, Listing, Options, answer, documented, query_of
 from api.client.masters import DEFAULT_PERIOD, OPTIONS
+from api.commands.subscriptions import is_invited
 from api.door import FAILURES, At, CustomerRoute
 from api.errors import Refused
 from api.intake import INT64_MAX
@@ -79,12 +80,13 @@ async def master_followers(request: Request, login: Login, at: At) -> Any:
     return JSONResponse({"rows": rows, "count": count})
 
 
-async def visible_master(session: AsyncSession, login: int, customer_id: int) -> Master:
-    """A master that the customer may see. Raises Refused: MASTER_NOT_FOUND, MASTER_NOT_AVAILABLE."""
+async def visible_master(session: AsyncSession, login: int, customer_id: int, invite_code: str = "") -> Master:
+    """A master that the customer may see, a private one by invitation. Raises Refused: MASTER_NOT_FOUND, MASTER_NOT_AVAILABLE."""
     master = await store.master_of(session, login)
     if master is None:
         raise Refused("MASTER_NOT_FOUND", f"account {login} is no master")
-    if master.customer_id != customer_id and not (master.enabled and master.visibility == "public"):
+    public = master.visibility == "public" or await is_invited(session, master, invite_code)
+    if master.customer_id != customer_id and not (master.enabled and public):
         raise Refused("MASTER_NOT_AVAILABLE", f"master {login} is not public")
     return master
 

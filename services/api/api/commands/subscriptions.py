@@ -1,6 +1,7 @@
 """Subscriptions: one follower's copying of one master, by the follower's own rules."""
 
 from shared.contracts.config import SubscriptionDeleted, SubscriptionSaved
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import decide, read_models, store
@@ -25,7 +26,7 @@ async def create(change: Change, body: SubscriptionCreate) -> Json:
     master = await store.master_of(change.session, body.master_login)
     if master is None:
         raise Refused("MASTER_NOT_FOUND", f"account {body.master_login} is no master")
-    invited = await _invited(change, master, body.invite_code)
+    invited = await is_invited(change.session, master, body.invite_code)
     _may_copy(master, account, invited)
     copied = await store.subscriptions_of(change.session, follower=follower.login)
     if any(one.master_login == master.login for one in copied):
@@ -91,8 +92,9 @@ async def remove(change: Change, subscription: Subscription, close_policy: Close
     await change.session.delete(subscription)
 
 
-async def _invited(change: Change, master: Master, code: str) -> bool:
-    asks = await change.session.get(LeadConfig, master.id) if code else None
+async def is_invited(session: AsyncSession, master: Master, code: str) -> bool:
+    """Whether a code is the one that admits followers to a master."""
+    asks = await session.get(LeadConfig, master.id) if code else None
     return asks is not None and asks.invite_code == code
 
 
