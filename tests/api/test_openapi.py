@@ -8,6 +8,7 @@ import pytest
 from api import flow
 from api.openapi import signing
 from api.openapi.marks import Held, Quote, rate_between, text, worth
+from api.read_models import Symbol
 from api.settings import Settings
 from api.store import ApiKey
 from api.tables import table_of
@@ -311,3 +312,15 @@ async def test_the_keys_of_a_disabled_customer_are_suspended(world: World) -> No
     for enabled, code in ((0, -2018), (1, 200)):
         await world.good("SESSION_MANAGER", "POST", "/manager/MngUpdateCustomer", {"id": BOB, "enabled": enabled})
         assert await client.code("GET", "/leaders") == code
+
+
+async def test_without_a_price_nothing_is_lost(world: World) -> None:
+    """A symbol whose last change had no price, in an api that has just started: what the copy is worth is not known, and not nothing."""
+    client = await following(world)
+    await trade(world)
+    async with world.store.work() as work:
+        await work.session.execute(update(table_of(Symbol)).values(bid=0, ask=0))
+    [held] = await client.data("GET", "/orders/current")
+    shown = [held[name] for name in ("markPrice", "margin", "unrealizedProfit", "unrealizedProfitRate", "liquidationPrice")]
+    assert shown == ["", "20.4", "", "", ""]
+    assert (await client.data("GET", "/leaders"))[0]["unrealisedPnl"] == "0"

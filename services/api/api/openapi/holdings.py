@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from api import read_models
 from api.context import Context
-from api.openapi.marks import Held, Quote, Worth, rate_between, worth
+from api.openapi.marks import Held, Quote, Worth, margin_of, rate_between, worth
 from api.read_models import Account, Deal, Position, Symbol, TradeLink
 from api.store import Master
 
@@ -22,7 +22,8 @@ PARTLY_CLOSED, CLOSED = 1, 2
 
 
 class Market:
-    """The account, and the prices that its positions are valued with: the latest heard, else those of the symbol's last change."""
+    """The account, and the prices that its positions are valued with: the latest heard, else those of the symbol's last change, if it had
+    any then."""
 
     def __init__(self, account: Account, symbols: dict[str, Symbol], quotes: dict[str, Quote]) -> None:
         self.account = account
@@ -38,7 +39,8 @@ class Market:
         for name, row in symbols.items():
             latest = context.prices.get(name)
             bid, ask = (latest.bid, latest.ask) if latest else (row.bid, row.ask)
-            quotes[name] = Quote(bid, ask, row.base_currency, row.quote_currency)
+            if bid > 0:
+                quotes[name] = Quote(bid, ask, row.base_currency, row.quote_currency)
         return cls(account, symbols, quotes)
 
     def units(self, symbol: str, volume: int) -> Decimal:
@@ -47,19 +49,21 @@ class Market:
         return EXACT.divide(EXACT.multiply(Decimal(volume), row.contract_size), Decimal(row.volume_per_lot))
 
     def worth(self, position: Position) -> Worth:
-        quote = self.quotes[position.symbol]
-        rate = rate_between(self.quotes, quote.quote_currency, self.account.currency)
+        rate = self._rate(position.symbol)
         gear, isolated = self.leverage(position), position.margin_type == ISOLATED
         held = Held(position.side == "buy", self.units(position.symbol, position.volume), position.price, gear, isolated)
-        return worth(held, quote, rate, self.account.equity)
+        return worth(held, self.quotes.get(position.symbol), rate, self.account.equity)
 
     def margin(self, position: Position, accounts_leverage: int) -> Decimal | None:
         """What somebody's position binds, in this account's currency."""
-        quote = self.quotes[position.symbol]
-        rate = rate_between(self.quotes, quote.quote_currency, self.account.currency)
+        rate = self._rate(position.symbol)
         gear = position.leverage or accounts_leverage
         held = Held(position.side == "buy", self.units(position.symbol, position.volume), position.price, gear)
-        return worth(held, quote, rate, Decimal(0)).margin
+        return None if rate is None else margin_of(held, rate)
+
+    def _rate(self, symbol: str) -> Decimal | None:
+        """How much of the account's currency one of what a symbol is quoted in is."""
+        return rate_between(self.quotes, self.symbols[symbol].quote_currency, self.account.currency)
 
     def in_own(self, amount: Decimal, currency: str) -> Decimal:
         """An amount of another currency in the account's; nothing where no rate is known, since amounts of two currencies never add."""

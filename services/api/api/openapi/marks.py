@@ -30,25 +30,32 @@ class Held(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """A position's figures; amounts in the account's currency, None where no rate is known."""
+    """A position's figures; amounts in the account's currency, None where no rate, or no price, is known."""
 
-    mark_price: Decimal
+    mark_price: Decimal | None
     margin: Decimal | None
     profit: Decimal | None
     profit_rate: Decimal | None
     liquidation_price: Decimal | None
 
 
-def worth(held: Held, quote: Quote, rate: Decimal | None, equity: Decimal) -> Worth:
-    """The mark is the price at which the position would be closed; the margin, open value / leverage. The liquidation price is where
+def margin_of(held: Held, rate: Decimal) -> Decimal:
+    """What a position binds: its open value / leverage."""
+    return EXACT.divide(EXACT.multiply(EXACT.multiply(held.units, rate), held.open_price), Decimal(max(1, held.leverage)))
+
+
+def worth(held: Held, quote: Quote | None, rate: Decimal | None, equity: Decimal) -> Worth:
+    """The mark is the price at which the position would be closed; the margin, what it binds. The liquidation price is where
     the account's equity (on isolated margin, the position's own margin) would be used up if nothing else moved; None when no price above
     0 does that."""
+    if quote is None:
+        return Worth(None, None if rate is None else margin_of(held, rate), None, None, None)
     mark = quote.bid if held.is_long else quote.ask
     sign = Decimal(1) if held.is_long else Decimal(-1)
     if rate is None:
         return Worth(mark, None, None, None, None)
     value = EXACT.multiply(held.units, rate)
-    margin = EXACT.divide(EXACT.multiply(value, held.open_price), Decimal(max(1, held.leverage)))
+    margin = margin_of(held, rate)
     profit = EXACT.multiply(EXACT.multiply(sign, mark - held.open_price), value)
     carried = margin + profit if held.isolated else equity
     used_up = mark - EXACT.multiply(sign, EXACT.divide(carried, value)) if value else Decimal(0)
