@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from api.manager.pushes import messages
 from shared.bus.reader import Received
 from shared.contracts.links import TOPIC, LinkEvent
 from shared.health import Door
@@ -139,6 +140,23 @@ async def test_s11_a_line_that_never_ends_is_not_waited_for(tmp_path: Path) -> N
         assert (await asyncio.wait_for(ended, 1)) == b""
 
 
+async def test_who_only_listens_is_not_idle(tmp_path: Path) -> None:
+    """A client that subscribes and sends nothing more waits for what it is told: it was closed as though it did nothing."""
+    async with (
+        open_world(tmp_path, tcp_idle_s=0.3) as world,
+        line_server(world) as (server, pushes),
+        connected(world, server.port) as client,
+    ):
+        assert (await client.ask("Subscribe", {"chanels": ["link:event"]}))["status"] == 200
+        await asyncio.sleep(1)
+        for message in messages(links(link(1))):
+            for listener in list(pushes._listeners):
+                listener(*message)
+        assert (await client.receive())["data"]["link"] == 1
+        assert (await client.ask("Unsubscribe", {"chanels": ["link:event"]}))["status"] == 200
+        assert await asyncio.wait_for(client.reader.read(), 5) == b"", "it is idle now"
+
+
 async def slowest(ask: Callable[[], Awaitable[Any]]) -> float:
     """The longest that one of 20 requests took, one after the other, in ms."""
     took = []
@@ -230,19 +248,19 @@ async def test_what_was_cut_off_is_not_done(world: World) -> None:
     """The client goes after the head: that the body asked for the copies to be closed was not heard, so nothing is ended."""
     await world.pair()
     await world.good(BOB, "POST", "/copytrade/subscription", SUBSCRIPTION)
-    messages: list[Any] = []
+    coming: list[Any] = []
     token = world.customer(BOB)["Authorization"].encode()
     headers = [(b"authorization", token), (b"content-type", b"application/json"), (b"content-length", b"24")]
     path = "/copytrade/subscription/1"
     scope = {"type": "http", "method": "DELETE", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
 
     async def receive() -> Any:
-        return messages.pop() if messages else {"type": "http.disconnect"}
+        return coming.pop() if coming else {"type": "http.disconnect"}
 
     async def send(_message: Any) -> None:
         pass
 
     for body in (b'{"close', b""):
-        messages[:] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body, "more_body": True}]
+        coming[:] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body, "more_body": True}]
         await world.app(scope, receive, send)
         assert len(await world.rows("subscription")) == 1

@@ -127,14 +127,22 @@ class _Connection:
                 return
 
     async def _line(self) -> bytes | None:
-        idle_s = None if self._channels else self._context.settings.tcp_idle_s
+        """The next line; None when there will be none."""
+        while True:
+            try:
+                return await asyncio.wait_for(self._next_line(), self._context.settings.tcp_idle_s)
+            except TimeoutError:
+                if not self._channels:  # looked at now: the last request may have subscribed after the waiting began
+                    return None
+
+    async def _next_line(self) -> bytes | None:
         try:
-            return await asyncio.wait_for(self._reader.readuntil(b"\n"), idle_s)
+            return await self._reader.readuntil(b"\n")
         except asyncio.LimitOverrunError:
             limit = self._context.settings.tcp_line_max_bytes
             self.send(_failure("", Refused("BODY_TOO_LARGE", f"a line has at most {limit} bytes")))
             return None
-        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ssl.SSLError):
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ssl.SSLError):  # the socket's own time-out, not ours
             return None
 
     def _done(self, task: asyncio.Task[None]) -> None:
