@@ -104,6 +104,7 @@ async def test_masters_seen_are_public_and_enabled_or_own(world: World) -> None:
             "customer_id=7",
         ),
         *('where=[["customer_id","=",7]]', 'where=[["id","~",7]]', 'where=[["id"]]', "where=7", 'where=[["id","=","x"]]', "where=nonsense"),
+        *('where=[["id","=","--5"]]', 'where=[["id","=","-"]]', 'where=[["id","=","5_0"]]', "id=5.0"),
         *('where=[["roi","=",NaN]]', 'where=[["strategy_name","=",5]]', 'where=[["id","like","1"]]', 'orderBy=[["password","asc"]]'),
         *('orderBy=[["id","up"]]', 'whereIn=[["id",7]]', 'whereBetween=[["id",[1]]]', 'where=[["id","=",1e400]]'),
     ],

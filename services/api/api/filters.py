@@ -5,6 +5,7 @@
 condition, a negated one neither. `like` is case-sensitive, `%` stands for anything; without a `%` it looks for a part of the text.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,6 +27,7 @@ VALUES_MAX = 1000
 TEXT_MAX = 256
 CONDITION_KEYS = ("where", "whereNot", "whereIn", "whereNotIn", "whereBetween", "whereNotBetween")
 KEYS = (*CONDITION_KEYS, "orderBy", "limit", "offset")
+WHOLE = re.compile(r"-?[0-9]{1,19}")
 OPERATORS = ("=", "==", "!=", ">", "<", ">=", "<=", "like")
 
 
@@ -200,7 +202,7 @@ def _operand(value: Any, name: str, kind: Kind) -> Any:
         return str(value)
     if isinstance(value, QueryText):
         value = parse_json(value)
-    if kind == "int" and isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit() and len(value) < 20:
+    if kind == "int" and isinstance(value, str) and WHOLE.fullmatch(value):
         value = int(value)
     number = isinstance(value, int if kind == "int" else int | Decimal) and not isinstance(value, bool)
     if not number or not Decimal(value).is_finite() or abs(value) > INT64_MAX:
