@@ -246,3 +246,13 @@ async def test_who_is_invited_may_see_what_it_would_cost(world: World) -> None:
     for path in ("/copytrade/subscription/preview", "/copytrade/subscription"):
         for code, status in (("", 403), ("LEADER2027", 403), ("LEADER2026", 200)):
             assert (await world.call(EVE, "POST", path, wanted | {"invite_code": code})).status_code == status, (path, code)
+
+
+async def test_what_a_leader_asked_for_goes_with_it(world: World) -> None:
+    """Its invitation code among it, which managers would see on in a list of leaders that are no more."""
+    alice, _ = await leading(world)
+    assert (await alice.put("/config", CONFIG | {"isNeedInvite": 1, "inviteCode": "LEADER2026"})).json()["code"] == 200
+    await world.good(ALICE, "DELETE", "/copytrade/master/1?close_policy=detach")
+    assert (await world.good("SESSION_MANAGER", "POST", "/manager/MngGetLeadConfigsByFilter"))["count"] == 0
+    ended = [row for row in await world.rows("audit") if (row["noun"], row["action"]) == ("lead_config", "delete")]
+    assert [("LEADER2026" in row["before"], row["after"]) for row in ended] == [(True, "")]

@@ -8,9 +8,10 @@ from api import decide, read_models, store
 from api.bodies import ClosePolicy, MasterCreate, MasterUpdate
 from api.commands import policies, subscriptions
 from api.commands.change import Change
+from api.commands.lead import ASKS
 from api.errors import Refused, refuse
 from api.read_models import TradeLink
-from api.store import Master
+from api.store import LeadConfig, Master
 from api.views import MASTER as FIELDS
 from api.views import Json, as_object, master_view, policy_view
 
@@ -56,7 +57,10 @@ async def update(change: Change, master_id: int, body: MasterUpdate) -> Json:
 
 
 async def delete(change: Change, master_id: int, close_policy: ClosePolicy | None) -> Json:
-    """Its subscriptions and its policy go with it. Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, ACTIVE_LINKS."""
+    """Its subscriptions, its policy and what it asks of followers go with it.
+
+    Raises Refused: RET_ERR_NOTFOUND, PERMISSION_DENIED, ACTIVE_LINKS, PRECONDITION_FAILED.
+    """
     master = await change.own(Master, master_id)
     change.unchanged_since(master, None)
     if close_policy is None and await read_models.has_active_links(change.session, col(TradeLink.master_login), master.login):
@@ -71,6 +75,10 @@ async def delete(change: Change, master_id: int, close_policy: ClosePolicy | Non
         change.tell(PolicyDeleted(policy=store.policy_state(rewards)))
         change.record("delete", rewards, policy_view(rewards), None, rewards.id)
         await change.session.delete(rewards)
+    asks = await change.session.get(LeadConfig, master.id)
+    if asks is not None:
+        change.record("delete", asks, as_object(asks, ASKS), None, master.id)
+        await change.session.delete(asks)
     change.record("delete", master, master_view(master, rewards), None, master.id)
     await change.session.delete(master)
     return {"data": "OK"}
