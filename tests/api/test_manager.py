@@ -170,6 +170,19 @@ async def test_halts(world: World) -> None:
     assert (await world.good(MNG, "POST", "/manager/MngGetHaltsByFilter", {"where": [["active", "=", 1]]}))["count"] == 1
 
 
+async def test_a_halt_that_was_changed_meanwhile_is_not_taken_back(world: World) -> None:
+    """`If-Match` on halts, too: who has seen the first version does not lift what the second one is for."""
+    await world.pair()
+    which = {"scope": "follower", "login": BOB_LOGIN}
+    seen = await world.good(MNG, "POST", "/manager/MngHalt", which)
+    changed = await world.good(MNG, "POST", "/manager/MngHalt", which | {"reason": "fraud"})
+    for path, body in (("/manager/MngResume", which), ("/manager/MngHalt", which | {"mode": "reduce_only"})):
+        answer = await world.call(MNG, "POST", path, body, headers={"If-Match": str(seen["version"])})
+        assert (answer.status_code, answer.json()["error"]) == (412, "PRECONDITION_FAILED")
+    lifted = await world.good(MNG, "POST", "/manager/MngResume", which, headers={"If-Match": str(changed["version"])})
+    assert (lifted["active"], lifted["version"]) == (0, 3)
+
+
 async def test_a_customers_halt_outlives_a_managers_over_it(world: World) -> None:
     """The manager takes back what the manager has set: what the customer has stopped stays so, until it is taken back, too."""
     await world.pair()

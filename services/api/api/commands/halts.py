@@ -18,13 +18,14 @@ from api.views import HALT, Json, as_object
 async def halt(change: Change, body: HaltBody) -> Json:
     """The halt as it stands. Customers halt their own masters and followers.
 
-    Raises Refused: INVALID_DATA, MASTER_NOT_FOUND, FOLLOWER_NOT_FOUND, PERMISSION_DENIED.
+    Raises Refused: INVALID_DATA, MASTER_NOT_FOUND, FOLLOWER_NOT_FOUND, PERMISSION_DENIED, PRECONDITION_FAILED.
     """
     key = await _key(change, body)
     found = await _found(change, body.scope, key)
     if found is None:
         found = Halt(created_ms=change.work.now, updated_ms=change.work.now, scope=body.scope, key=key, version=0)
         change.session.add(found)
+    _unchanged_since(change, found)
     before = _view(found) if found.version else None
     if before and found.active and found.set_by == CUSTOMER != change.actor.kind:
         found.beneath = json.dumps({"mode": found.mode, "reason": found.reason})
@@ -40,6 +41,7 @@ async def resume(change: Change, body: ResumeBody) -> Json:
     found = await _found(change, body.scope, await _key(change, body))
     if found is None or not found.active:
         raise Refused("RET_ERR_NOTFOUND", "this was not halted")
+    _unchanged_since(change, found)
     before = _view(found)
     if found.beneath:
         own = json.loads(found.beneath)
@@ -47,6 +49,12 @@ async def resume(change: Change, body: ResumeBody) -> Json:
     else:
         found.active = 0
     return await _saved(change, found, before, "resume")
+
+
+def _unchanged_since(change: Change, found: Halt) -> None:
+    """Refuses to write over a change that the asker has not seen, where they told which they have."""
+    if change.if_match not in {None, found.version}:
+        raise Refused("PRECONDITION_FAILED", f"the halt has version {found.version}")
 
 
 async def _saved(change: Change, found: Halt, before: Json | None, action: str) -> Json:
