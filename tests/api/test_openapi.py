@@ -275,6 +275,7 @@ async def test_other_peoples_positions_stay_theirs(world: World) -> None:
     await world.good(BOB, "POST", "/copytrade/master", MASTER | {"login": BOB_LOGIN})
     alices = await client_of(world, ALICE, MASTER_LOGIN)
     assert await alices.code("GET", "/orders/current") == -32045
+    world.now += 1
     assert await alices.code("DELETE", f"/leaders/{MASTER_LOGIN}") == -32045
 
 

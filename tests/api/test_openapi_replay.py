@@ -132,11 +132,11 @@ async def test_s5_no_byte_of_query_or_signed_body_can_be_changed(tmp_path: Path)
     """Each request is told apart from what was signed before it is ever accepted; unchanged, it is accepted in the end."""
     async with open_world(tmp_path, openapi_require_signed_body=True) as world:
         client = await following(world)
-        stamp = f"recvWindow=5000&timestamp={world.now}"
+        stamp, later = (f"recvWindow=5000&timestamp={world.now + ahead}" for ahead in (0, 1))
         requests = [
             signed(client, "GET", "/config", f"leaderUserId={MASTER_LOGIN}&{stamp}"),
             signed(client, "PUT", "/config", stamp, '{"leaderUserId": 100001, "leverage": "20"}'),
-            signed(client, "DELETE", f"/leaders/{MASTER_LOGIN}", "", f"leaderUserId={MASTER_LOGIN}&{stamp}", form=True),
+            signed(client, "DELETE", f"/leaders/{MASTER_LOGIN}", "", f"leaderUserId={MASTER_LOGIN}&{later}", form=True),
         ]
         for request in requests:
             changed = [request._replace(query=query) for query in flipped(request.query)]
@@ -162,4 +162,15 @@ async def test_s5_a_changed_path_is_another_request_and_gets_nothing(world: Worl
                 answer = await world.http.request(method, url, json=EXAMPLE, headers={"X-BB-APIKEY": client.key})
                 assert answer.json().get("code") != 200, changed
                 world.now += 1
+    assert await world.config_events() == before
+
+
+async def test_s3_a_captured_read_is_no_write(world: World) -> None:
+    """Its query, as a proxy's log shows it, is all that a DELETE needs: the path is not signed, and the signature was used for no write."""
+    client = await following(world)
+    query = f"timestamp={world.now}"
+    query += f"&signature={signing.signature(client.secret, query)}"
+    before = await world.config_events()
+    for method, path, code in (("GET", "/leaders", 200), ("DELETE", f"/leaders/{MASTER_LOGIN}", -1022), ("GET", "/leaders", 200)):
+        assert (await client.raw(method, path, query)).json()["code"] == code
     assert await world.config_events() == before

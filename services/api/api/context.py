@@ -39,6 +39,7 @@ PRUNE_EVERY_S = 600
 CLOCK_WRONG_MS = 2 * 3_600_000
 """Two instances' clocks differ by less, one being an hour ahead and the other an hour behind."""
 STANDINGS_MAX = 50_000
+READS_MAX = 100_000
 
 Operation = Callable[[Change], Awaitable[Json]]
 ReaderPlaces = Callable[[], Awaitable[dict[str, tuple[int, dict[str, Report]]]]]
@@ -70,6 +71,8 @@ class Context:
         self.hub = news.Hub(store, settings.events_streams_max, settings.events_streams_total)
         self._standings: dict[int, tuple[float, tuple[int, int]]] = {}
         self._standings_dropped = 0
+        self._reads: dict[tuple[int, str], int] = {}
+        """Signatures of the reads of API keys, until when each could be sent again (Unix milliseconds)."""
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._rate = parse(settings.rate_limit)
         self._login_rate = parse(settings.login_rate_limit)
@@ -130,6 +133,16 @@ class Context:
     async def spend_write(self, who: str) -> None:
         """One write of an API key. Raises Refused(TOO_MANY_REQUESTS)."""
         await self._spend(self._write_rate, f"write:{who}")
+
+    def keep_read(self, key_id: int, signature: str, until_ms: int) -> None:
+        """Remembers a read: what is signed names no path, so that whoever has seen one could send it as a write."""
+        while len(self._reads) >= READS_MAX:
+            self._reads.pop(next(iter(self._reads)))
+        self._reads[key_id, signature] = until_ms
+
+    def was_read(self, key_id: int, signature: str) -> bool:
+        """Whether this instance has answered a read with the same signature that could be sent again."""
+        return self._reads.get((key_id, signature), 0) >= self.store.clock()
 
     async def spend_login(self, email: str, address: str) -> None:
         """One attempt to log in, for the e-mail and for the address it comes from."""

@@ -263,8 +263,13 @@ async def _once(context: Context, key: ApiKey, given: Mapping[str, str], writes:
     if len(nonce) > USED_MAX_LENGTH - 2 or not nonce.isascii() or not nonce.isprintable():
         raise SignedRefusal(-1130, "nonce")
     used = [f"n:{nonce}"] if nonce else []
+    signature = given["signature"].lower()
     if writes:
-        used.append(f"s:{given['signature'].lower()}")
+        if context.was_read(key.id, signature):
+            raise SignedRefusal(-1022)
+        used.append(f"s:{signature}")
+    else:
+        context.keep_read(key.id, signature, until_ms)
     if not used:
         return
     async with context.store.work() as work:
