@@ -204,6 +204,12 @@ async def test_login(world: World) -> None:
     assert stored["password_hash"].startswith("$argon2id$")
 
 
+async def test_an_e_mail_has_room_in_lower_case_too(world: World) -> None:
+    """A capital I with a dot is two characters then, which Postgres refused (500)."""
+    long = {"email": "\u0130" * 128 + "@example.com", "password": "correct horse"}
+    await refused(world, 400, "INVALID_DATA", "SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", long)
+
+
 async def test_a_customers_number_leaves_room_for_more(world: World) -> None:
     """After the largest number that a store has, it has none for anybody else: each new customer without one met a 503."""
     path, password = "/manager/MngCreateCustomer", "correct horse"

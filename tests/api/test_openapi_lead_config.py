@@ -256,3 +256,18 @@ async def test_what_a_leader_asked_for_goes_with_it(world: World) -> None:
     assert (await world.good("SESSION_MANAGER", "POST", "/manager/MngGetLeadConfigsByFilter"))["count"] == 0
     ended = [row for row in await world.rows("audit") if (row["noun"], row["action"]) == ("lead_config", "delete")]
     assert [("LEADER2026" in row["before"], row["after"]) for row in ended] == [(True, "")]
+
+
+@pytest.mark.parametrize("policy", [{"netting": "none"}, {"netting": "monthly"}, {"netting": "weekly", "enabled": 0}])
+async def test_settings_that_are_sent_back_as_they_were_change_nothing(world: World, policy: dict[str, Any]) -> None:
+    """`profitPeriod` knows days and weeks alone: a profit share that is netted otherwise, or is not in force, stays what it was."""
+    alice, _ = await leading(world)
+    await world.good(ALICE, "PUT", "/copytrade/master/1", {"reward_policy": SHARE | policy})
+    [before] = await world.rows("reward_policy")
+    shown = await alice.data("GET", "/config")
+    shown |= {"symbolIds": ",".join(shown["symbolIds"])}
+    assert (await alice.put("/config", shown)).json()["code"] == 200
+    assert await world.rows("reward_policy") == [before]
+    if "enabled" not in policy:
+        assert (await alice.put("/config", shown | {"profitPeriod": 1})).json()["code"] == 200
+        assert [row["netting"] for row in await world.rows("reward_policy")] == ["daily"]

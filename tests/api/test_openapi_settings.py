@@ -91,6 +91,7 @@ async def test_a_subscription_without_a_config_shows_what_it_does(world: World) 
         ({"investAmount": "100.000000000000000000000000000000001"}, -1130, "investAmount"),
         ({"investAmount": True}, -1102, "investAmount"),
         ({"investAmount": "NaN"}, -1102, "investAmount"),
+        *(({"investAmount": odd}, -1102, "investAmount") for odd in ("1_0", " 10 ", "\uff11\uff10", "Infinity")),
         ({"investAmount": "1e30"}, -1130, "investAmount"),
         ({"investAmount": "1e1000000"}, -1130, "investAmount"),
         ({"leaderUserId": 0}, -1130, "leaderUserId"),

@@ -7,11 +7,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from api.intake import INT64_MAX, fits
 
+EMAIL_MAX = 254
+
 
 def _id(value: Any) -> Any:
     """64-bit ids come as numbers or as strings of digits."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
         return int(value)
+    return value
+
+
+def _email(value: str) -> str:
+    if len(value.lower()) > EMAIL_MAX:  # it is kept in lower case, which can be longer
+        raise ValueError(f"must have at most {EMAIL_MAX} characters")
     return value
 
 
@@ -49,7 +57,7 @@ Percent = Annotated[Decimal, Field(ge=0, le=100), BeforeValidator(_amount), _sch
 Fee = Annotated[Decimal, Field(ge=0, le=AMOUNT_MAX), BeforeValidator(_amount), _schema(0, AMOUNT_MAX)]
 Multiplier = Annotated[Decimal, Field(ge=0, le=10_000), BeforeValidator(_amount), _schema(0, 10_000)]
 Name = Annotated[str, Field(strict=True, min_length=1, max_length=100), AfterValidator(_name)]
-Email = Annotated[str, Field(strict=True, min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+Email = Annotated[str, Field(strict=True, min_length=3, max_length=EMAIL_MAX, pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(_email)]
 Password = Annotated[str, Field(strict=True, min_length=8, max_length=256)]
 Stamp = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX)]
 ClosePolicy = Literal["detach", "close"]
@@ -224,6 +232,6 @@ class OtpBody(Body):
 
 
 class LoginBody(Body):
-    email: Annotated[str, Field(max_length=254)]
+    email: Annotated[str, Field(max_length=EMAIL_MAX)]
     password: Annotated[str, Field(max_length=256)]
     otp_code: Annotated[str, Field(max_length=16)] | None = None

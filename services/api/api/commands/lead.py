@@ -2,7 +2,7 @@
 and the level that a manager gives it, which bounds what it may ask for."""
 
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from shared.contracts.config import MasterSaved, RewardType
 from shared.money import EXACT
@@ -18,7 +18,7 @@ from api.views import Json, as_object
 LEAD = ("lead_symbols", "lead_margin_type", "unlead_from_ms", "unlead_to_ms")
 SEEN = (*FIELDS, *LEAD)
 ASKS = ("invest_min", "place_min", "rate_invest_min", "un_lead_type", "invite_code", "level")
-NETTING: dict[int, Literal["daily", "weekly"]] = {1: "daily", 7: "weekly"}
+NETTING = {1: "daily", 7: "weekly"}
 """A profit share's netting by `profitPeriod`."""
 
 
@@ -63,14 +63,26 @@ async def configure(change: Change, master: Master, policy: RewardPolicy | None,
     change.record("update", master, before, as_object(master, SEEN), master.id)
     if asked != as_object(kept, ASKS):
         change.record("update" if asked else "create", kept, asked, as_object(kept, ASKS), master.id)
-    if policy is not None and policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE:
-        percent, netting = EXACT.multiply(wanted.profit_rate, Decimal(100)), NETTING[wanted.profit_period]
+    if shares(policy):
+        percent = EXACT.multiply(wanted.profit_rate, Decimal(100))
+        # What is shown of a netting that the OpenAPI has no word for, and sent back as it was, changes nothing.
+        netting = policy.netting if wanted.profit_period == period_of(policy) else NETTING[wanted.profit_period]
         if (policy.fee_percent, policy.netting) != (percent, netting):
             await policies.update(change, policy, _body(policy, percent, netting))
     return {}
 
 
-def _body(policy: RewardPolicy, percent: Decimal, netting: Literal["daily", "weekly"]) -> RewardPolicyBody:
+def shares(policy: RewardPolicy | None) -> TypeGuard[RewardPolicy]:
+    """Whether a policy is a share of profits, and in force: the one that the OpenAPI can set."""
+    return policy is not None and policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE and bool(policy.enabled)
+
+
+def period_of(policy: RewardPolicy | None) -> int:
+    """A policy's `profitPeriod`; 7 for whatever is not by the day."""
+    return 1 if policy is not None and policy.netting == "daily" else 7
+
+
+def _body(policy: RewardPolicy, percent: Decimal, netting: Any) -> RewardPolicyBody:
     return RewardPolicyBody(
         reward_type=policy.reward_type,
         enabled=policy.enabled,

@@ -1,5 +1,6 @@
 """What a request of the V2 says, read field by field: -1102 for what is missing or malformed, -1130 for what is out of its range."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,6 +11,7 @@ from api.intake import INT64_MAX, fits
 from api.openapi.door import SignedRefusal
 
 AMOUNT_MAX = Decimal(10) ** 9
+NUMBER = re.compile(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?")
 PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX = 10, 100
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -45,12 +47,12 @@ def amount(fields: Mapping[str, Any], name: str, high: Decimal = AMOUNT_MAX) -> 
     value = needed(fields, name)
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal) or len(str(value)) > 64:
         raise SignedRefusal(-1102, name)
+    if not NUMBER.fullmatch(str(value)):  # Decimal takes 1_0, blanks, and digits of other scripts
+        raise SignedRefusal(-1102, name)
     try:
         number = Decimal(value)
     except InvalidOperation:
         raise SignedRefusal(-1102, name) from None
-    if not number.is_finite():
-        raise SignedRefusal(-1102, name)
     if not 0 <= number <= high:  # before it is looked at: 1e1000000 cannot be
         raise SignedRefusal(-1130, name)
     if not fits(number):

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from fastapi import APIRouter, Request
-from shared.contracts.config import RewardType
 from shared.money import EXACT
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -56,7 +55,7 @@ async def get_config(request: Request) -> Json:
             "unLeadEndTime": str(master.unlead_to_ms),
             "leadPositionType": master.lead_margin_type,
             "tradeProtect": int(not master.show_trade_history),
-            "profitPeriod": _period(policy),
+            "profitPeriod": lead.period_of(policy),
             "profitRate": text(_rate(policy)),
             "followAssetLowerLimit": text(least.invest),
             "fixedAmountFollowMin": text(least.place),
@@ -184,7 +183,7 @@ def _may_ask(wanted: Wanted, master: Master, policy: RewardPolicy | None, its: B
     if public and master.visibility == "private" and _rate(policy) > its.profit_rate_max:
         raise SignedRefusal(-120073)
     most = its.profit_rate_max if public else its.private_profit_rate_max
-    shares = policy is not None and policy.reward_type == RewardType.PROFIT_SHARE_PER_TRADE
+    shares = lead.shares(policy)
     asks = wanted.asks
     least = (
         (asks.invest_min, its.least.invest),
@@ -213,7 +212,3 @@ async def _may_switch(session: AsyncSession, master: Master, wanted: Wanted) -> 
 def _rate(policy: RewardPolicy | None) -> Decimal:
     """The share of profits, as a part of them."""
     return EXACT.divide(policy.fee_percent, Decimal(100)) if policy is not None and policy.enabled else Decimal(0)
-
-
-def _period(policy: RewardPolicy | None) -> int:
-    return 1 if policy is not None and policy.netting == "daily" else 7
