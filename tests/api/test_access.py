@@ -30,15 +30,17 @@ async def test_s1_objects_belong_to_somebody(world: World, route: str) -> None:
 
 @pytest.mark.parametrize("route", sorted(LISTS))
 async def test_s1_lists_show_what_is_ones_own(world: World, route: str) -> None:
-    """`tests/api/test_events.py` shows the same of what a stream tells."""
+    """`tests/api/test_events.py` shows the same of what a stream tells, and of positions; `tests/api/test_lists.py` of rewards."""
     await bobs(world)
+    if "halts" in route:
+        await world.good(BOB, "POST", "/copytrade/halt", {"scope": "follower", "login": BOB_LOGIN})
     assert await answer_to(world, None, route) == 401
     assert await answer_to(world, MNG, route) == 401
     method, path = route.replace("/events", "/events?follow=0").split()
     seen = (await world.call(EVE, method, path)).text
     assert str(BOB_LOGIN) not in seen
     mine = (await world.call(BOB, method, path)).text
-    assert (str(BOB_LOGIN) in mine) == (not any(word in path for word in ("rewards", "halts", "positions", "events", "symbols")))
+    assert (str(BOB_LOGIN) in mine) == (not any(word in path for word in ("rewards", "positions", "events", "symbols")))
 
 
 INTERNAL = {
