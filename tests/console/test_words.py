@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from console import fees, figures, forms, words
 from console.charts import drawdowns, padded
+from console.office import halts
 from console.office.browser import Field, FilterError, condition
 from console.office.letters import LETTERS
 from console.pages.market import AT_FIRST, query_of
@@ -203,3 +204,7 @@ def test_a_dead_letter_is_known_by_its_service_and_its_number_there() -> None:
     assert [row["id"] for row in rows] == ["api 3", "stats 3"]
     assert {(row["letter"], row["state"], row["waits"]) for row in rows} == {(3, "Waits", True)}
     assert "service" in [column.name for column in LETTERS.columns]
+
+
+def test_a_stop_that_is_taken_back_over_a_customer_s_own_says_that_it_holds() -> None:
+    assert [halts.resumed({"active": active}) for active in (0, 1)] == ["It goes on", "Taken back. The customer's own stop holds still"]

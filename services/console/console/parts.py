@@ -176,8 +176,8 @@ async def settled(*panels: Panel) -> None:
     await asyncio.wait([panel.task for panel in panels], timeout=WHOLE_PAGE_S)
 
 
-async def attempt(action: Awaitable[T], done: str = "") -> T | None:
-    """Does something that was asked for; tells that it was done, or in words why not (None then)."""
+async def attempt(action: Awaitable[T], done: str | Callable[[T], str] = "") -> T | None:
+    """Does something that was asked for; tells that it was done (what, may depend on the answer), or in words why not (None then)."""
     try:
         result = await action
     except ApiError as error:
@@ -187,7 +187,7 @@ async def attempt(action: Awaitable[T], done: str = "") -> T | None:
             complain(error)
         return None
     if done:
-        ui.notify(done, type="positive", position="bottom", timeout=4000)
+        ui.notify(done if isinstance(done, str) else done(result), type="positive", position="bottom", timeout=4000)
     return result
 
 

@@ -1,5 +1,6 @@
 """The halt switch: stops all opening with one confirmed decision, or that of one master, follower or symbol, and takes it back."""
 
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import ui
@@ -114,11 +115,16 @@ class Halts:
     async def _resume_one(self, _name: str, row: Json) -> None:
         if await confirmed(f"Resume {row['what']}?", "Trades are copied again from now on.", "Resume"):
             named: Json = {"symbol": row["key"]} if row["scope"] == "symbol" else {"login": int(row["key"])}
-            await self._do("MngResume", {"scope": row["scope"]} | named, "It goes on")
+            await self._do("MngResume", {"scope": row["scope"]} | named, resumed)
 
-    async def _do(self, command: str, body: Any, done: str) -> None:
+    async def _do(self, command: str, body: Any, done: str | Callable[[Json], str]) -> None:
         if await attempt(self.who.command(command, body), done) is not None:
             await self.panel.load()
+
+
+def resumed(one: Json) -> str:
+    """What became of a stop that was taken back: one that the customer had made before it holds again."""
+    return "Taken back. The customer's own stop holds still" if one["active"] else "It goes on"
 
 
 def _by(one: Json) -> str:
