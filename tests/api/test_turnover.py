@@ -16,7 +16,6 @@ KEYED = {"Idempotency-Key": "made once"}
 
 
 async def test_a_secret_is_turned_over(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'api.db'}"
     async with open_world(tmp_path) as world:
         await world.good(
             "SESSION_MANAGER", "POST", "/manager/MngCreateCustomer", {"id": ALICE, "email": "a@b.c", "password": "correct horse"}
@@ -24,14 +23,14 @@ async def test_a_secret_is_turned_over(tmp_path: Path) -> None:
         device = (await world.good(ALICE, "GET", "/customer/auth/otp"))["secret"]
         made = await world.good(BOB, "POST", "/copytrade/api-keys", {"login": BOB_LOGIN}, headers=KEYED)
         session = world.token(auth.CUSTOMER, ALICE)
-    async with open_world(tmp_path, url, secret=NEW, old_secrets=SECRET) as world:
+    async with open_world(tmp_path, secret=NEW, old_secrets=SECRET) as world:
         assert world.context.session(session) is not None
         assert world.context.vault.open((await world.rows("api_key"))[0]["secret_sealed"]) == made["secret"]
         assert await turnover.renew(world.store, world.context.vault) == 3  # the device's secret, the key's, the answer with it
         assert await turnover.renew(world.store, world.context.vault) == 0
         fresh = auth.issue_token(NEW, auth.CUSTOMER, ALICE, world.now // 1000, 60)
         assert auth.check_token(SECRET, fresh, world.now // 1000) is None, "what is new is signed with the new one"
-    async with open_world(tmp_path, url, secret=NEW) as world:
+    async with open_world(tmp_path, secret=NEW) as world:
         assert world.context.session(session) is None
         own = {"Authorization": auth.issue_token(NEW, auth.CUSTOMER, BOB, world.now // 1000, 60)}
         again = await world.http.post("/copytrade/api-keys", json={"login": BOB_LOGIN}, headers=own | KEYED)
