@@ -98,6 +98,7 @@ class Reader:
         self._handler = handler
         self._overheard = overheard
         self._own: set[int] = set()
+        """Of what was taken last, the numbers that this reader has committed itself."""
         self._reads = frozenset(reads) - {stream}
         self._malformed = 0
 
