@@ -68,7 +68,8 @@ async def test_the_api_is_waited_for_as_long_as_is_set(monkeypatch: pytest.Monke
         made.append(Api(*told))
         raise EOFError
 
-    monkeypatch.setattr("console.app.Api", noted)
+    # The function's own module: a simulated page may have imported the console anew since.
+    monkeypatch.setitem(create_app.__globals__, "Api", noted)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(EOFError):
             create_app(Settings(api_url=f"http://127.0.0.1:{silent.getsockname()[1]}", api_timeout_s=0.2))
