@@ -44,7 +44,7 @@ STOP_TIMEOUT_S = 8
 class Read:
     """A topic that a service reads: the topic's event type and the handler of its batches.
 
-    `overheard`: for a service of several instances, told of what another one has handled.
+    `overheard`: for a service of several instances, told of what one of them has handled.
     """
 
     events: Any

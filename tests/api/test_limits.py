@@ -25,7 +25,7 @@ from shared.store.work import Work
 from structlog.testing import capture_logs
 
 from tests.api.fuzz import Sent, put
-from tests.api.test_manager import LineClient, connected, line_server
+from tests.api.line import LineClient, connected, line_server
 from tests.api.told import link, links
 from tests.api.world import ALICE, BOB, BOB_LOGIN, SUBSCRIPTION, World, open_world
 from tests.ports import free_base

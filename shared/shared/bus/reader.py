@@ -59,7 +59,7 @@ class Received(Generic[E]):
 
 Handler = Callable[[Received[Any], Work], Awaitable[None]]
 Overheard = Callable[[str, int, Callable[[], Received[Any] | None]], None]
-"""Told of an entry that another instance has handled: its stream, its number, and a way to what is in it (None: it is no batch)."""
+"""Told of an entry that one of the instances has handled: its stream, its number, and a way to what is in it (None: it is no batch)."""
 
 
 class Verdict(Enum):
@@ -97,8 +97,6 @@ class Reader:
         self._typed = _typed_batch(events)
         self._handler = handler
         self._overheard = overheard
-        self._own: set[int] = set()
-        """Of what was taken last, the numbers that this reader has committed itself."""
         self._reads = frozenset(reads) - {stream}
         self._malformed = 0
 
@@ -113,18 +111,17 @@ class Reader:
 
     async def take(self, entries: Sequence[Entry]) -> Verdict:
         """Handles entries from the stream, in order, as far as they follow each other. Raises nothing but cancellation."""
-        self._own.clear()
         try:
             return await self._take(entries)
         finally:
             self._overhear(entries)
 
     def _overhear(self, entries: Sequence[Entry]) -> None:
-        """Tells of the entries that were passed over, because another instance has handled them."""
+        """Tells of the entries that are handled now: another instance was faster, or this one has done it (who listens knows its own)."""
         if self._overheard is None:
             return
         for entry in entries:
-            if entry.number <= self.place and entry.number not in self._own:
+            if entry.number <= self.place:
                 self._overheard(self.stream, entry.number, partial(self._batch_of, entry))
 
     def _batch_of(self, entry: Entry) -> Received[Any] | None:
@@ -254,7 +251,6 @@ class Reader:
                 work.move(self.stream, place, one.batch.number)
                 work.handled.append(one.batch)
                 place = one.batch.number
-        self._own.update(one.number for one in work.handled)
         telemetry.BATCHES.labels(self.stream).inc(len(work.handled))
 
     async def _give_up(self, one: _Decoded, fault: Exception) -> None:

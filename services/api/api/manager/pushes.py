@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.bus.reader import Handler, Received
 from shared.contracts import trades
@@ -15,8 +15,10 @@ from api.views import number
 
 CHANNELS = ("trade:event", "balance:event", "user:event", "symbol:event", "link:event", "accrual:event")
 WAITING_MAX = 10_000
-"""Batches that wait for their commit; beyond it the oldest are dropped: pushes are news, the tables are the truth."""
+"""Batches that wait for their commit, or were met; beyond it the oldest are dropped: pushes are news, the tables are the truth."""
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 Json = dict[str, Any]
 Listener = Callable[[str, Json], None]
 
@@ -47,8 +49,8 @@ class Pushes:
         self._store = store
         self._listeners: set[Listener] = set()
         self._waiting: dict[tuple[str, int], tuple[Any, ...]] = {}
-        self._told: dict[str, int] = {}
-        """The last number of each stream that was told of."""
+        self._seen: dict[tuple[str, int], None] = {}
+        """Batches that were met lately: one that is read once more is not told once more."""
 
     def join(self, listener: Listener) -> None:
         self._listeners.add(listener)
@@ -72,7 +74,6 @@ class Pushes:
             stream, number_ = key
             if self._store.places[stream] < number_:
                 continue
-            self._told[stream] = max(number_, self._told.get(stream, 0))
             for event in self._waiting.pop(key):
                 for channel, message in messages(event):
                     for listener in list(self._listeners):
@@ -81,21 +82,26 @@ class Pushes:
     def _heard(self, handler: Handler) -> Handler:
         async def handle(batch: Received[Any], work: Work) -> None:
             await handler(batch, work)
-            if self._listeners:
-                self._keep(batch)
+            self._meet(batch.stream, batch.number, lambda: batch)
 
         return handle
 
     def _overheard(self, stream: str, number_: int, content: Callable[[], Received[Any] | None]) -> None:
-        # What is waiting was tried here before another instance was found to be faster; what was told is only read again.
-        known = (stream, number_) in self._waiting or number_ <= self._told.get(stream, 0)
-        if self._listeners and not known and (batch := content()) is not None:
-            self._keep(batch)
+        """An entry that was read and not handled: another instance was faster, or this one has handled it before."""
+        if (stream, number_) not in self._seen:
+            self._meet(stream, number_, content)
 
-    def _keep(self, batch: Received[Any]) -> None:
-        self._waiting[batch.stream, batch.number] = batch.events
-        while len(self._waiting) > WAITING_MAX:
-            self._waiting.pop(next(iter(self._waiting)))
+    def _meet(self, stream: str, number_: int, content: Callable[[], Received[Any] | None]) -> None:
+        key = stream, number_
+        _bounded(self._seen, key, None)
+        if self._listeners and (batch := content()) is not None:
+            _bounded(self._waiting, key, batch.events)
+
+
+def _bounded(kept: dict[Key, Value], key: Key, value: Value) -> None:
+    kept[key] = value
+    while len(kept) > WAITING_MAX:
+        kept.pop(next(iter(kept)))
 
 
 def messages(event: Any) -> Iterator[tuple[str, Json]]:
